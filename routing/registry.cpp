@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "routing/registry.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+#include <utility>
+
+#include "protocol/check.hpp"
+#include "protocol/error.hpp"
+#include "routing/binding_table.hpp"
+#include "routing/pattern_grammar.hpp"
+#include "routing/topology_data.hpp"
+
+namespace harrier::routing {
+
+using protocol::AmqpError;
+using protocol::ReplyCode;
+using protocol::TableView;
+
+namespace {
+
+std::uint64_t next_registry_number() {
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
+
+Pattern parse_binding_key(std::string_view key) {
+  auto parsed = parse_pattern(key);
+  if (const auto* error = std::get_if<PatternError>(&parsed)) {
+    throw AmqpError(ReplyCode::PreconditionFailed, error->message);
+  }
+  return std::get<Pattern>(std::move(parsed));
+}
+
+struct AddBinding {
+  const BindingTable::Record& binding;
+  void operator()(DirectMatcher& direct) const { direct.add(binding.key, binding.destination); }
+  void operator()(FanoutMatcher& fanout) const { fanout.add(binding.destination); }
+  void operator()(TopicMatcher& topic) const {
+    topic.add(parse_binding_key(binding.key->view()), binding.destination);
+  }
+  void operator()(HeadersMatcher& headers) const {
+    headers.add(binding.table(), binding.destination);
+  }
+};
+
+struct RemoveBinding {
+  const BindingTable::Record& binding;
+  bool operator()(DirectMatcher& direct) const {
+    return direct.remove(binding.key->view(), binding.destination);
+  }
+  bool operator()(FanoutMatcher& fanout) const { return fanout.remove(binding.destination); }
+  bool operator()(TopicMatcher& topic) const {
+    return topic.remove(parse_binding_key(binding.key->view()), binding.destination);
+  }
+  bool operator()(HeadersMatcher& headers) const {
+    return headers.remove(binding.table(), binding.destination);
+  }
+};
+
+}  // namespace
+
+struct Registry::Impl {
+  using Slot = BindingTable::Slot;
+
+  TopologyData data;   // the newest version; snapshots are copies of it
+  TopologyPtr latest;  // of `data`, or null since the last change
+  BindingTable bindings;
+  std::set<std::pair<std::uint64_t, QueueId>> owned_queues;
+  std::uint64_t last_exchange_id = 0;
+
+  void begin_change() {
+    // Let go first: if nobody else has that snapshot, its nodes can be edited in place.
+    latest.reset();
+    ++data.version;
+  }
+
+  Matcher& edit_matcher(ExchangeId id) {
+    Ref<ExchangeNode>* node = data.exchanges.edit(id);
+    HARRIER_CHECK(node != nullptr);
+    return node->edit().matcher;
+  }
+
+  std::optional<Destination> destination_of(const Binding& binding) const {
+    if (binding.to_exchange) {
+      const Exchange* exchange = data.find_exchange(binding.destination);
+      return exchange == nullptr ? std::nullopt : std::optional(Destination(exchange->id));
+    }
+    const QueueEntry* queue = data.find_queue(binding.destination);
+    return queue == nullptr ? std::nullopt : std::optional(Destination(queue->id));
+  }
+
+  Binding describe(const BindingTable::Record& record) const {
+    Binding binding;
+    binding.source = data.find_exchange(record.source)->definition->name;
+    binding.to_exchange = record.destination.is_exchange();
+    binding.destination = binding.to_exchange
+                              ? data.find_exchange(record.destination.exchange())->definition->name
+                              : data.find_queue(record.destination.queue())->name;
+    binding.routing_key = record.key->view();
+    binding.arguments = protocol::Table(record.table());
+    return binding;
+  }
+
+  // Takes a binding out of its source. An auto-delete source that has none left becomes doomed
+  // (C-190).
+  void remove_binding(Slot slot, Removed& removed, std::vector<ExchangeId>& doomed) {
+    const BindingTable::Record& record = bindings.at(slot);
+    const ExchangeId source = record.source;
+    removed.bindings.push_back(describe(record));
+    HARRIER_CHECK(std::visit(RemoveBinding{record}, edit_matcher(source)));
+    bindings.erase(slot);
+    const bool last = bindings.first_from(source) == BindingTable::kNone;
+    if (last && data.find_exchange(source)->definition->auto_delete) doomed.push_back(source);
+  }
+
+  void remove_bindings_to(Destination destination, Removed& removed,
+                          std::vector<ExchangeId>& doomed) {
+    for (;;) {
+      const Slot slot = bindings.first_to(destination);
+      if (slot == BindingTable::kNone) return;
+      remove_binding(slot, removed, doomed);
+    }
+  }
+
+  void erase_exchange(ExchangeId id, Removed& removed, std::vector<ExchangeId>& doomed) {
+    // The outgoing ones go with the exchange's matcher, loops to itself among them.
+    for (;;) {
+      const Slot slot = bindings.first_from(id);
+      if (slot == BindingTable::kNone) break;
+      removed.bindings.push_back(describe(bindings.at(slot)));
+      bindings.erase(slot);
+    }
+    remove_bindings_to(Destination(id), removed, doomed);
+    const std::shared_ptr<const Exchange> definition = data.find_exchange(id)->definition;
+    data.exchanges_by_name.erase(definition->name);
+    data.exchanges.erase(id);
+  }
+
+  // A doomed exchange has no outgoing binding left, so none comes twice and loops end (C-191).
+  void erase_doomed(std::vector<ExchangeId>& doomed, Removed& removed) {
+    while (!doomed.empty()) {
+      const ExchangeId id = doomed.back();
+      doomed.pop_back();
+      removed.exchanges.push_back(*data.find_exchange(id)->definition);
+      erase_exchange(id, removed, doomed);
+    }
+  }
+};
+
+Registry::Registry() : impl_(std::make_unique<Impl>()) {
+  impl_->data.registry = next_registry_number();
+  const auto predeclare = [this](std::string_view name, ExchangeType type, bool internal) {
+    Exchange exchange;
+    exchange.name = name;
+    exchange.type = type;
+    exchange.durable = true;
+    exchange.internal = internal;
+    add_exchange(std::move(exchange));
+  };
+  predeclare("", ExchangeType::Direct, false);  // C-150
+  predeclare("amq.direct", ExchangeType::Direct, false);
+  predeclare("amq.fanout", ExchangeType::Fanout, false);
+  predeclare("amq.topic", ExchangeType::Topic, false);
+  predeclare("amq.headers", ExchangeType::Headers, false);
+  predeclare("amq.match", ExchangeType::Headers, false);
+  predeclare("amq.rabbitmq.trace", ExchangeType::Topic, true);
+}
+
+Registry::~Registry() = default;
+
+TopologyPtr Registry::snapshot() {
+  if (!impl_->latest) {
+    impl_->latest =
+        std::make_shared<const Topology>(std::make_shared<const TopologyData>(impl_->data));
+  }
+  return impl_->latest;
+}
+
+std::uint64_t Registry::version() const { return impl_->data.version; }
+
+const Exchange* Registry::find_exchange(std::string_view name) const {
+  return impl_->data.find_exchange(name);
+}
+
+const QueueEntry* Registry::find_queue(std::string_view name) const {
+  return impl_->data.find_queue(name);
+}
+
+const QueueEntry* Registry::find_queue(QueueId id) const { return impl_->data.find_queue(id); }
+
+const Exchange& Registry::add_exchange(Exchange exchange) {
+  HARRIER_CHECK(find_exchange(exchange.name) == nullptr);
+  impl_->begin_change();
+  exchange.id = static_cast<ExchangeId>(++impl_->last_exchange_id);
+  auto* node = new ExchangeNode;
+  auto ref = Ref<ExchangeNode>::adopt(node);
+  node->definition = std::make_shared<const Exchange>(std::move(exchange));
+  node->matcher = make_matcher(node->definition->type);
+  impl_->data.exchanges_by_name.insert(node->definition);
+  impl_->data.exchanges.insert(std::move(ref));
+  return *node->definition;
+}
+
+void Registry::add_queue(QueueEntry queue) {
+  HARRIER_CHECK(find_queue(queue.name) == nullptr && find_queue(queue.id) == nullptr);
+  impl_->begin_change();
+  if (queue.owner != 0) impl_->owned_queues.emplace(queue.owner, queue.id);
+  auto* node = new QueueNode;
+  auto ref = Ref<QueueNode>::adopt(node);
+  node->entry = std::move(queue);
+  impl_->data.queues_by_name.insert(ref);
+  impl_->data.queues.insert(std::move(ref));
+}
+
+Removed Registry::remove_exchange(std::string_view name) {
+  const Exchange* exchange = find_exchange(name);
+  HARRIER_CHECK(exchange != nullptr);
+  impl_->begin_change();
+  Removed removed;
+  std::vector<ExchangeId> doomed;
+  impl_->erase_exchange(exchange->id, removed, doomed);
+  impl_->erase_doomed(doomed, removed);
+  return removed;
+}
+
+Removed Registry::remove_queue(std::string_view name) {
+  const QueueEntry* queue = find_queue(name);
+  HARRIER_CHECK(queue != nullptr);
+  impl_->begin_change();
+  Removed removed;
+  std::vector<ExchangeId> doomed;
+  const QueueId id = queue->id;
+  const std::string own_name = queue->name;  // `name` may point into what goes
+  impl_->remove_bindings_to(Destination(id), removed, doomed);
+  impl_->owned_queues.erase({queue->owner, id});
+  impl_->data.queues_by_name.erase(own_name);
+  impl_->data.queues.erase(id);
+  impl_->erase_doomed(doomed, removed);
+  return removed;
+}
+
+bool Registry::has_bindings_from(std::string_view exchange) const {
+  const Exchange* source = find_exchange(exchange);
+  return source != nullptr && impl_->bindings.first_from(source->id) != BindingTable::kNone;
+}
+
+bool Registry::bind(const Binding& binding) {
+  const Exchange* source = find_exchange(binding.source);
+  const std::optional<Destination> destination = impl_->destination_of(binding);
+  HARRIER_CHECK(source != nullptr && destination.has_value());
+  if (source->type == ExchangeType::Headers) parse_x_match(binding.arguments);
+  if (source->type == ExchangeType::Topic) parse_binding_key(binding.routing_key);
+  const TableView arguments = binding.arguments;
+  BindingTable& table = impl_->bindings;
+  if (table.find(source->id, *destination, binding.routing_key, arguments) != BindingTable::kNone) {
+    return false;
+  }
+  impl_->begin_change();
+  const BindingTable::Record& record =
+      table.insert(source->id, *destination, binding.routing_key, arguments);
+  std::visit(AddBinding{record}, impl_->edit_matcher(source->id));
+  return true;
+}
+
+Removed Registry::unbind(const Binding& binding) {
+  Removed removed;
+  const Exchange* source = find_exchange(binding.source);
+  const std::optional<Destination> destination = impl_->destination_of(binding);
+  if (source == nullptr || !destination) return removed;
+  const BindingTable::Slot slot =
+      impl_->bindings.find(source->id, *destination, binding.routing_key, binding.arguments);
+  if (slot == BindingTable::kNone) return removed;
+  impl_->begin_change();
+  std::vector<ExchangeId> doomed;
+  impl_->remove_binding(slot, removed, doomed);
+  impl_->erase_doomed(doomed, removed);
+  return removed;
+}
+
+std::vector<QueueId> Registry::queues_of(std::uint64_t owner) const {
+  std::vector<QueueId> ids;
+  auto at = impl_->owned_queues.lower_bound({owner, QueueId{}});
+  for (; at != impl_->owned_queues.end() && at->first == owner; ++at) ids.push_back(at->second);
+  return ids;
+}
+
+// Both in the order of their ids, which is that of their making.
+void Registry::for_each_exchange(const std::function<void(const Exchange&)>& visit) const {
+  std::vector<const Exchange*> all;
+  impl_->data.exchanges.for_each(
+      [&all](const Ref<ExchangeNode>& node) { all.push_back(node->definition.get()); });
+  std::sort(all.begin(), all.end(), [](auto* a, auto* b) { return a->id < b->id; });
+  for (const Exchange* exchange : all) visit(*exchange);
+}
+
+void Registry::for_each_queue(const std::function<void(const QueueEntry&)>& visit) const {
+  std::vector<const QueueEntry*> all;
+  impl_->data.queues.for_each([&all](const Ref<QueueNode>& node) { all.push_back(&node->entry); });
+  std::sort(all.begin(), all.end(), [](auto* a, auto* b) { return a->id < b->id; });
+  for (const QueueEntry* queue : all) visit(*queue);
+}
+
+void Registry::for_each_binding(const std::function<void(const Binding&)>& visit) const {
+  impl_->bindings.for_each(
+      [&](const BindingTable::Record& record) { visit(impl_->describe(record)); });
+}
+
+std::size_t Registry::binding_count() const { return impl_->bindings.size(); }
+
+}  // namespace harrier::routing

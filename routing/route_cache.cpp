@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "routing/route_cache.hpp"
+
+#include "routing/text.hpp"
+
+namespace harrier::routing {
+namespace {
+
+constexpr std::size_t kSets = 2048;  // a power of two
+constexpr std::size_t kWays = 2;     // two hot keys of one set do not chase each other away
+// With more destinations, copying them out costs as much as matching; 8 MiB at most for all
+// entries.
+constexpr std::size_t kQueuesPerEntryMax = 256;
+
+}  // namespace
+
+bool RouteCache::Entry::holds(const Key& key) const {
+  return version == key.version && exchange == key.exchange && registry == key.registry &&
+         routing_key == key.routing_key;
+}
+
+std::size_t RouteCache::first_way(const Key& key) {
+  const std::uint64_t seed = key.registry << 32 ^ static_cast<std::uint64_t>(key.exchange);
+  return (hash_text(key.routing_key, seed) & (kSets - 1)) * kWays;
+}
+
+const std::vector<QueueId>* RouteCache::find(const Key& key) const {
+  if (entries_.empty()) return nullptr;
+  const std::size_t first = first_way(key);
+  for (std::size_t way = first; way < first + kWays; ++way) {
+    if (entries_[way].holds(key)) return &entries_[way].queues;
+  }
+  return nullptr;
+}
+
+void RouteCache::store(const Key& key, const std::vector<QueueId>& queues) {
+  if (queues.size() > kQueuesPerEntryMax) return;
+  if (entries_.empty()) entries_.resize(kSets * kWays);
+  const std::size_t first = first_way(key);
+  const auto is_stale = [&](const Entry& entry) {
+    return entry.registry != key.registry || entry.version != key.version;
+  };
+  std::size_t chosen = first + (evict_++ & (kWays - 1));
+  if (is_stale(entries_[first])) {
+    chosen = first;
+  } else if (is_stale(entries_[first + 1])) {
+    chosen = first + 1;
+  }
+  Entry& entry = entries_[chosen];
+  entry.registry = key.registry;
+  entry.version = key.version;
+  entry.exchange = key.exchange;
+  entry.routing_key = key.routing_key;
+  entry.queues = queues;
+}
+
+}  // namespace harrier::routing

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// RouteCache: the queues that (exchange, routing key) led to, valid for one version of one
+// topology. Bounded in entries, in ids per entry and in bytes per key, so that no peer makes it
+// grow; what does not fit is computed each time. Belongs to one router. A hit allocates nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "routing/topology.hpp"
+
+namespace harrier::routing {
+
+class RouteCache {
+ public:
+  struct Key {
+    std::uint64_t registry = 0;
+    std::uint64_t version = 0;
+    ExchangeId exchange{};
+    std::string_view routing_key;
+  };
+
+  // Valid until the next store(); null if unknown.
+  const std::vector<QueueId>* find(const Key& key) const;
+  void store(const Key& key, const std::vector<QueueId>& queues);
+
+ private:
+  struct Entry {
+    std::uint64_t registry = 0;  // 0: free
+    std::uint64_t version = 0;
+    ExchangeId exchange{};
+    std::string routing_key;
+    std::vector<QueueId> queues;
+    bool holds(const Key& key) const;
+  };
+
+  static std::size_t first_way(const Key& key);
+
+  std::vector<Entry> entries_;  // sets of two ways; made with the first store
+  std::size_t evict_ = 0;
+};
+
+}  // namespace harrier::routing

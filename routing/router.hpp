@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Router: resolves one publish against a topology snapshot. One per shard, used on its thread only;
+// it keeps scratch space and the shard's route cache, which is valid for one topology version. It
+// allocates nothing on a cache hit.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocol/field_table.hpp"
+#include "routing/topology.hpp"
+
+namespace harrier::routing {
+
+struct RouteRequest {
+  const Exchange* exchange = nullptr;  // of the same snapshot
+  std::string_view routing_key;
+  std::span<const std::string> extra_keys;  // CC and BCC
+  protocol::TableView headers;              // only looked at by headers exchanges
+};
+
+class Router {
+ public:
+  Router();
+  ~Router();
+
+  // Replaces `out` by the ids of every queue that gets a copy, each once (C-188, C-198), following
+  // exchange-to-exchange bindings (cycles end, C-189) and, where an exchange yields no destination
+  // at all, its alternate exchange (C-200). Empty: unroutable.
+  void route(const Topology& topology, const RouteRequest& request, std::vector<QueueId>& out);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace harrier::routing

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Text: immutable shared bytes in one block with their count and length (words of patterns, binding
+// keys, argument tables), and the hash that every map of this folder uses for text. The hash is the
+// same in every run, so that tests and simulations repeat; who crafts collisions gets slower
+// look-ups among the colliding keys, never wrong ones.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "routing/ref.hpp"
+
+namespace harrier::routing {
+
+class Text : public RefCounted {
+ public:
+  static Ref<Text> make(std::string_view text);
+  static void destroy(Text* text);
+
+  std::string_view view() const { return {reinterpret_cast<const char*>(this + 1), size_}; }
+
+ private:
+  explicit Text(std::uint32_t size) : size_(size) {}
+
+  std::uint32_t size_;  // the bytes follow the object
+};
+
+inline std::uint64_t hash_id(std::uint64_t id) {
+  id ^= id >> 30;
+  id *= 0xbf58476d1ce4e5b9;
+  id ^= id >> 27;
+  id *= 0x94d049bb133111eb;
+  return id ^ (id >> 31);
+}
+
+inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) {
+  constexpr std::uint64_t kMultiplier = 0x9fb21c651e98df25;
+  std::uint64_t hash = (seed ^ text.size()) * kMultiplier;
+  const char* at = text.data();
+  std::size_t left = text.size();
+  for (; left >= sizeof hash; at += sizeof hash, left -= sizeof hash) {
+    std::uint64_t chunk = 0;
+    std::memcpy(&chunk, at, sizeof chunk);
+    hash = (hash ^ chunk) * kMultiplier;
+    hash ^= hash >> 29;
+  }
+  if (left > 0) {
+    std::uint64_t chunk = 0;
+    std::memcpy(&chunk, at, left);
+    hash = (hash ^ chunk) * kMultiplier;
+  }
+  return hash_id(hash);
+}
+
+}  // namespace harrier::routing

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "routing/topology.hpp"
+
+#include <array>
+#include <utility>
+
+#include "routing/topology_data.hpp"
+
+namespace harrier::routing {
+namespace {
+
+constexpr std::array<std::pair<ExchangeType, std::string_view>, 4> kTypeNames{{
+    {ExchangeType::Direct, "direct"},
+    {ExchangeType::Fanout, "fanout"},
+    {ExchangeType::Topic, "topic"},
+    {ExchangeType::Headers, "headers"},
+}};
+
+}  // namespace
+
+std::string_view name(ExchangeType type) {
+  for (const auto& [known, text] : kTypeNames) {
+    if (known == type) return text;
+  }
+  return {};
+}
+
+std::optional<ExchangeType> parse_exchange_type(std::string_view name) {
+  for (const auto& [type, text] : kTypeNames) {
+    if (text == name) return type;
+  }
+  return std::nullopt;
+}
+
+Matcher make_matcher(ExchangeType type) {
+  switch (type) {
+    case ExchangeType::Direct:
+      return DirectMatcher{};
+    case ExchangeType::Fanout:
+      return FanoutMatcher{};
+    case ExchangeType::Topic:
+      return TopicMatcher{};
+    case ExchangeType::Headers:
+      return HeadersMatcher{};
+  }
+  return DirectMatcher{};
+}
+
+const Exchange* TopologyData::find_exchange(std::string_view name) const {
+  const std::shared_ptr<const Exchange>* found = exchanges_by_name.find(name);
+  return found == nullptr ? nullptr : found->get();
+}
+
+const ExchangeNode* TopologyData::find_exchange(ExchangeId id) const {
+  const Ref<ExchangeNode>* found = exchanges.find(id);
+  return found == nullptr ? nullptr : found->get();
+}
+
+const QueueEntry* TopologyData::find_queue(std::string_view name) const {
+  const Ref<QueueNode>* found = queues_by_name.find(name);
+  return found == nullptr ? nullptr : &(*found)->entry;
+}
+
+const QueueEntry* TopologyData::find_queue(QueueId id) const {
+  const Ref<QueueNode>* found = queues.find(id);
+  return found == nullptr ? nullptr : &(*found)->entry;
+}
+
+Topology::Topology(std::shared_ptr<const TopologyData> data) : data_(std::move(data)) {}
+
+Topology::~Topology() = default;
+
+std::uint64_t Topology::version() const { return data_->version; }
+
+const Exchange* Topology::find_exchange(std::string_view name) const {
+  return data_->find_exchange(name);
+}
+
+const QueueEntry* Topology::find_queue(std::string_view name) const {
+  return data_->find_queue(name);
+}
+
+const QueueEntry* Topology::find_queue(QueueId id) const { return data_->find_queue(id); }
+
+}  // namespace harrier::routing

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Topology: an immutable snapshot of one virtual host's exchanges, queues and bindings, shared by
+// every shard through a shared_ptr and replaced as a whole. A new snapshot is made by path copying
+// (routing/registry.hpp) and shares all that did not change. Reading needs no lock; the pointers
+// that look-ups return live as long as the snapshot.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/field_table.hpp"
+
+namespace harrier::routing {
+
+enum class QueueId : std::uint64_t {};     // never reused
+enum class ExchangeId : std::uint64_t {};  // never reused
+
+enum class ExchangeType : std::uint8_t { Direct, Fanout, Topic, Headers };
+std::string_view name(ExchangeType type);  // "direct"
+std::optional<ExchangeType> parse_exchange_type(std::string_view name);
+
+struct Exchange {
+  ExchangeId id{};
+  std::string name;
+  ExchangeType type = ExchangeType::Direct;
+  bool durable = false;
+  bool auto_delete = false;
+  bool internal = false;
+  protocol::Table arguments;
+  std::optional<std::string> alternate;  // name of the alternate exchange; need not exist (C-203)
+};
+
+// What routing and every shard may know of a queue; its contents belong to one shard (broker/core).
+struct QueueEntry {
+  QueueId id{};
+  std::string name;
+  bool durable = false;
+  bool auto_delete = false;
+  std::uint64_t owner = 0;  // connection that holds it exclusively; 0 = not exclusive
+  protocol::Table arguments;
+};
+
+struct Binding {
+  std::string source;
+  std::string destination;
+  bool to_exchange = false;
+  std::string routing_key;
+  protocol::Table arguments;
+};
+
+class TopologyData;  // the persistent maps and matchers, private to this folder
+
+class Topology {
+ public:
+  explicit Topology(std::shared_ptr<const TopologyData> data);
+  ~Topology();
+
+  std::uint64_t version() const;  // grows by one with every change
+  const Exchange* find_exchange(
+      std::string_view name) const;  // "" is the default exchange and always there
+  const QueueEntry* find_queue(std::string_view name) const;
+  const QueueEntry* find_queue(QueueId id) const;
+
+  const TopologyData& data() const { return *data_; }
+
+ private:
+  std::shared_ptr<const TopologyData> data_;
+};
+
+using TopologyPtr = std::shared_ptr<const Topology>;
+
+}  // namespace harrier::routing
