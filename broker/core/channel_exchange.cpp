@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The exchange class (conformance section 3).
+#include "broker/core/arguments.hpp"
+#include "broker/core/channel_impl.hpp"
+#include "broker/core/engine.hpp"
+
+namespace harrier::broker {
+
+using protocol::AmqpError;
+using protocol::ReplyCode;
+
+namespace {
+
+void refuse_default_exchange(std::string_view name) {
+  if (name.empty()) throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
+}
+
+}  // namespace
+
+const routing::Exchange& Channel::existing_exchange(std::string_view name) {
+  const VhostView& vhost = session_.vhost();
+  const routing::Exchange* exchange = vhost.topology->find_exchange(name);
+  if (exchange == nullptr) throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("exchange", name, vhost.name));
+  return *exchange;
+}
+
+void Channel::on(const protocol::ExchangeDeclare& method) {
+  const std::string name = without_line_feeds(method.exchange);
+  const std::string& vhost = session_.vhost().name;
+  const bool nowait = method.nowait;
+  if (method.passive) {  // C-162
+    refuse_default_exchange(name);
+    existing_exchange(name);
+    if (!nowait) send(protocol::ExchangeDeclareOk{});
+    return;
+  }
+  const auto type = routing::parse_exchange_type(method.type);
+  if (!type) throw AmqpError(ReplyCode::PreconditionFailed, "unknown exchange type '" + std::string(method.type) + "'");
+  refuse_default_exchange(name);
+  if (const routing::Exchange* existing = session_.vhost().topology->find_exchange(name)) {
+    check_exchange_equivalence(*existing, vhost, method.type, method.durable, method.auto_delete, method.internal,
+                               method.arguments);
+    if (!nowait) send(protocol::ExchangeDeclareOk{});
+    return;
+  }
+  if (name.starts_with("amq.")) {
+    throw AmqpError(ReplyCode::AccessRefused, "exchange name '" + name + "' contains reserved prefix 'amq.*'");
+  }
+  routing::Exchange exchange;
+  exchange.alternate = check_exchange_arguments(name, vhost, method.arguments);
+  exchange.name = name;
+  exchange.type = *type;
+  exchange.durable = method.durable;
+  exchange.auto_delete = method.auto_delete;
+  exchange.internal = method.internal;
+  exchange.arguments = protocol::Table(method.arguments);
+  change_definitions(DeclareExchange{std::move(exchange)}, [this, nowait](Reply&) {
+    if (!nowait) send(protocol::ExchangeDeclareOk{});
+  });
+}
+
+void Channel::on(const protocol::ExchangeDelete& method) {
+  const std::string name = without_line_feeds(method.exchange);
+  refuse_default_exchange(name);
+  if (name.starts_with("amq.")) {
+    throw AmqpError(ReplyCode::AccessRefused,
+                    "deletion of system " + in_vhost("exchange", name, session_.vhost().name) + " not allowed");
+  }
+  change_definitions(DeleteExchange{name, method.if_unused}, [this, nowait = method.nowait](Reply&) {
+    if (!nowait) send(protocol::ExchangeDeleteOk{});
+  });
+}
+
+void Channel::on(const protocol::ExchangeBind& method) {
+  bind_exchange(method.destination, method.source, method.routing_key, method.arguments, false, method.nowait);
+}
+
+void Channel::on(const protocol::ExchangeUnbind& method) {
+  bind_exchange(method.destination, method.source, method.routing_key, method.arguments, true, method.nowait);
+}
+
+void Channel::bind_exchange(std::string_view destination, std::string_view source, std::string_view routing_key,
+                            protocol::TableView arguments, bool unbind, bool nowait) {
+  Bind change;
+  change.binding.source = without_line_feeds(source);
+  change.binding.destination = without_line_feeds(destination);
+  change.binding.to_exchange = true;
+  change.binding.routing_key = std::string(routing_key);
+  change.binding.arguments = protocol::Table(arguments);
+  change.connection = ref_.connection;
+  change.unbind = unbind;
+  refuse_default_exchange(change.binding.destination);
+  refuse_default_exchange(change.binding.source);
+  change_definitions(std::move(change), [this, unbind, nowait](Reply&) {
+    if (nowait) return;
+    if (unbind) {
+      send(protocol::ExchangeUnbindOk{});
+    } else {
+      send(protocol::ExchangeBindOk{});
+    }
+  });
+}
+
+}  // namespace harrier::broker

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The queue class (conformance section 4).
+#include "broker/core/arguments.hpp"
+#include "broker/core/channel_impl.hpp"
+#include "broker/core/control.hpp"
+#include "broker/core/engine.hpp"
+
+namespace harrier::broker {
+
+using protocol::AmqpError;
+using protocol::ReplyCode;
+
+const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
+  const VhostView& vhost = session_.vhost();
+  const routing::QueueEntry* queue = vhost.topology->find_queue(name);
+  if (queue == nullptr) throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, vhost.name));
+  refuse_other_owner(*queue);
+  return *queue;
+}
+
+void Channel::refuse_other_owner(const routing::QueueEntry& queue) const {
+  if (queue.owner == 0 || queue.owner == static_cast<std::uint64_t>(ref_.connection)) return;
+  throw AmqpError(ReplyCode::ResourceLocked, locked_text(queue.name, session_.vhost().name));
+}
+
+std::string Channel::named_queue(std::string_view name) const {
+  if (!name.empty()) return std::string(name);
+  if (last_queue_.empty()) throw AmqpError(ReplyCode::NotFound, "no previously declared queue");
+  return last_queue_;
+}
+
+void Channel::on(const protocol::QueueDeclare& method) {
+  const std::string name = without_line_feeds(method.queue);
+  if (name == kReplyToName || name.starts_with(kReplyToPrefix)) {
+    declare_reply_to(name, method.nowait);
+    return;
+  }
+  if (method.passive) {
+    declare_passive(name, method.nowait);
+    return;
+  }
+  const bool durable = method.durable && !method.exclusive;  // C-215
+  if (name.starts_with("amq.")) {
+    throw AmqpError(ReplyCode::AccessRefused, "queue name '" + name + "' contains reserved prefix 'amq.*'");
+  }
+  const std::string& vhost = session_.vhost().name;
+  const protocol::Table arguments(method.arguments);
+  routing::QueueEntry wanted;
+  wanted.name = name;
+  wanted.durable = durable;
+  wanted.auto_delete = method.auto_delete;
+  wanted.owner = method.exclusive ? static_cast<std::uint64_t>(ref_.connection) : 0;
+  if (const routing::QueueEntry* existing = session_.vhost().topology->find_queue(name); existing && !name.empty()) {
+    check_redeclaration(*existing, wanted, arguments, vhost);
+    answer_declared(name, existing->id, method.nowait, [this, wanted, arguments, nowait = method.nowait] {
+      declare_at_control(wanted, arguments, nowait);
+    });
+    return;
+  }
+  const QueueSettings settings =
+      check_queue_arguments(name, vhost, method.durable, method.exclusive, method.auto_delete, arguments);
+  if (name.empty() && settings.type != QueueType::Classic) {
+    throw AmqpError(ReplyCode::PreconditionFailed, "Cannot declare a server-named queue for type " +
+                                                       std::string(module_name(settings.type)));
+  }
+  declare_at_control(wanted, arguments, method.nowait);
+}
+
+void Channel::declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments, bool nowait) {
+  if (wanted.owner != 0) session_.own_exclusive();
+  DeclareQueue change;
+  change.queue = wanted;
+  change.queue.arguments = arguments;
+  change.preferred = engine().self();
+  change_definitions(std::move(change), [this, wanted, arguments, nowait](Reply& reply) {
+    const auto& declared = std::get<QueueDeclared>(reply.result);
+    const auto again = [this, wanted, arguments, nowait] { declare_at_control(wanted, arguments, nowait); };
+    answer_declared(declared.name, declared.queue, nowait, again);
+  });
+}
+
+void Channel::declare_passive(const std::string& name, bool nowait) {
+  const QueueId id = existing_queue(name).id;
+  answer_declared(name, id, nowait, [this, name] {
+    throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, session_.vhost().name));
+  });
+}
+
+// Counts come from the queue's own shard, so that they include all that this channel did before (C-213, C-364).
+void Channel::answer_declared(const std::string& name, QueueId queue, bool nowait, std::function<void()> if_missing) {
+  const ReplyTo to = ask([this, name, nowait, if_missing = std::move(if_missing)](Reply& reply) {
+    if (std::holds_alternative<QueueMissing>(reply.result)) {  // it went while we asked
+      if_missing();
+      return;
+    }
+    last_queue_ = name;
+    if (nowait) return;
+    const Counted& counted = std::get<Counted>(reply.result);
+    protocol::QueueDeclareOk ok;
+    ok.queue = name;
+    ok.message_count = counted.messages;
+    ok.consumer_count = counted.consumers;
+    send(ok);
+  });
+  engine().send_to_queue(queue, CountQueue{queue, to});
+}
+
+void Channel::on(const protocol::QueueBind& method) {
+  bind_queue(method.queue, method.exchange, method.routing_key, method.arguments, false, method.nowait);
+}
+
+void Channel::on(const protocol::QueueUnbind& method) {
+  bind_queue(method.queue, method.exchange, method.routing_key, method.arguments, true, false);
+}
+
+void Channel::bind_queue(std::string_view queue, std::string_view exchange, std::string_view routing_key,
+                         protocol::TableView arguments, bool unbind, bool nowait) {
+  Bind change;
+  change.binding.destination = named_queue(without_line_feeds(queue));
+  change.binding.source = without_line_feeds(exchange);
+  // Neither queue nor key given: the last declared queue's name is both (C-246).
+  change.binding.routing_key = queue.empty() && routing_key.empty() ? last_queue_ : std::string(routing_key);
+  change.binding.arguments = protocol::Table(arguments);
+  change.connection = ref_.connection;
+  change.unbind = unbind;
+  if (change.binding.destination == kReplyToName || change.binding.destination.starts_with(kReplyToPrefix)) {
+    throw AmqpError(ReplyCode::AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue");
+  }
+  if (change.binding.source.empty()) {
+    throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
+  }
+  change_definitions(std::move(change), [this, unbind, nowait](Reply&) {
+    if (nowait) return;
+    if (unbind) {
+      send(protocol::QueueUnbindOk{});
+    } else {
+      send(protocol::QueueBindOk{});
+    }
+  });
+}
+
+void Channel::on(const protocol::QueuePurge& method) {
+  const std::string name = named_queue(method.queue);
+  const routing::QueueEntry& queue = existing_queue(name);
+  const ReplyTo to = ask([this, name, nowait = method.nowait](Reply& reply) {
+    const auto* counted = std::get_if<Counted>(&reply.result);
+    if (counted == nullptr) {
+      throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, session_.vhost().name));
+    }
+    if (nowait) return;
+    protocol::QueuePurgeOk ok;
+    ok.message_count = counted->messages;
+    send(ok);
+  });
+  engine().send_to_queue(queue.id, Purge{queue.id, to});
+}
+
+void Channel::on(const protocol::QueueDelete& method) {
+  DeleteQueue change;
+  change.name = named_queue(without_line_feeds(method.queue));
+  change.connection = ref_.connection;
+  change.if_unused = method.if_unused;
+  change.if_empty = method.if_empty;
+  if (const routing::QueueEntry* queue = session_.vhost().topology->find_queue(change.name);
+      queue != nullptr && (method.if_unused || method.if_empty) &&
+      read_queue_settings(queue->arguments).type == QueueType::Quorum) {  // C-254
+    throw AmqpError(ReplyCode::NotImplemented,
+                    "cannot delete " + in_vhost("queue", change.name, session_.vhost().name) +
+                        " of type quorum with if-" + (method.if_empty ? "empty" : "unused") + "=true");
+  }
+  change_definitions(std::move(change), [this, nowait = method.nowait](Reply& reply) {
+    if (nowait) return;
+    protocol::QueueDeleteOk ok;
+    ok.message_count = std::get<Counted>(reply.result).messages;
+    send(ok);
+  });
+}
+
+}  // namespace harrier::broker

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The confirm and tx classes (conformance section 6).
+#include <utility>
+
+#include "broker/core/channel_impl.hpp"
+#include "broker/core/engine.hpp"
+
+namespace harrier::broker {
+
+using protocol::AmqpError;
+using protocol::ReplyCode;
+
+void Channel::on(const protocol::ConfirmSelect& method) {
+  if (transactional_) throw AmqpError(ReplyCode::PreconditionFailed, "cannot switch from tx to confirm mode");
+  if (!confirms_) confirms_ = std::make_unique<Confirms>();
+  if (!method.nowait) send(protocol::ConfirmSelectOk{});
+}
+
+void Channel::on(const protocol::TxSelect&) {
+  if (confirms_) throw AmqpError(ReplyCode::PreconditionFailed, "cannot switch from confirm to tx mode");
+  transactional_ = true;
+  send(protocol::TxSelectOk{});
+}
+
+// Publishes first, then acks in order (C-390); commit-ok once every queue has answered for every message (C-391). The
+// session waits meanwhile, so whatever the client pipelined behind the commit simply comes after it.
+void Channel::on(const protocol::TxCommit&) {
+  if (!transactional_) throw AmqpError(ReplyCode::PreconditionFailed, "channel is not transactional");
+  const std::vector<TxPublish> publishes = std::exchange(tx_publishes_, {});
+  const std::vector<TxSettle> settles = std::exchange(tx_settles_, {});
+  committing_ = true;
+  tx_refused_ = false;
+  session_.park(1, [](Reply&) {});
+  ++tx_unsettled_;  // so that answers that come at once do not end it early
+  for (const TxPublish& publish : publishes) {
+    if (publish.direct_reply) {
+      publish_direct_reply(publish.message, publish.returned);
+      continue;
+    }
+    if (publish.returned) send_return(publish.message);
+    tx_unsettled_ += publish.queues.size();
+    for (const QueueId queue : publish.queues) engine().publish({queue, publish.message, ref_, 1});
+  }
+  for (const TxSettle& settle : settles) {
+    if (auto unacked = unacked_.take(settle.tag)) this->settle(*unacked, settle.outcome);
+  }
+  give_grants();
+  --tx_unsettled_;
+  finish_commit_if_settled();
+}
+
+void Channel::finish_commit_if_settled() {
+  if (!committing_ || tx_unsettled_ > 0) return;
+  committing_ = false;
+  session_.unpark();
+  session_.guarded(number(), protocol::TxCommit::kId, [this] {
+    if (tx_refused_) throw AmqpError(ReplyCode::PreconditionFailed, "partial tx completion");  // C-392
+    send(protocol::TxCommitOk{});
+  });
+}
+
+void Channel::on(const protocol::TxRollback&) {
+  if (!transactional_) throw AmqpError(ReplyCode::PreconditionFailed, "channel is not transactional");
+  tx_publishes_.clear();
+  for (const TxSettle& settle : std::exchange(tx_settles_, {})) {
+    if (Unacked* unacked = unacked_.find(settle.tag)) unacked->in_transaction = false;  // outstanding again (C-393)
+  }
+  send(protocol::TxRollbackOk{});
+}
+
+}  // namespace harrier::broker

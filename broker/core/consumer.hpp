@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// QueueConsumer: one consumer as its queue sees it: what it may still be given, and what it has and has not settled.
+// Owned by the queue, on the queue's shard. A cancelled consumer stays until its last message is settled, because those
+// messages stay outstanding on its channel (C-297). basic.get uses one per channel too, which is never offered anything.
+#pragma once
+
+#include "broker/core/shard_message.hpp"
+#include "broker/core/window.hpp"
+
+namespace harrier::broker {
+
+// How much a consumer may have on its way to a socket that does not take it, before its queue stops sending: the bound
+// on what a slow or dead peer costs (C-294).
+struct UnsentLimits {
+  std::uint32_t messages_max = 2'000;
+  std::uint64_t bytes_max = 512 * 1024;
+};
+
+struct QueueConsumer {
+  ConsumerRef ref;
+  std::int64_t priority = 0;
+  std::uint32_t slot = 0;
+  std::uint32_t prefetch = 0;  // 0 = no limit
+  bool no_ack = false;
+  bool exclusive = false;
+  bool getter = false;     // basic.get's stand-in
+  bool cancelled = false;
+  bool gated = false;      // each delivery needs a grant
+  bool wanted = false;     // a grant has been asked for
+  bool available = false;  // listed as able to take a message
+  std::uint32_t grants = 0;
+  std::uint32_t unsent_messages = 0;
+  std::uint64_t unsent_bytes = 0;
+  Window<MessagePtr> unsettled;
+
+  // Room of every kind but grants.
+  bool has_room(const UnsentLimits& limits) const {
+    if (cancelled || getter) return false;
+    if (!no_ack && prefetch != 0 && unsettled.size() >= prefetch) return false;
+    return unsent_messages < limits.messages_max && unsent_bytes < limits.bytes_max;
+  }
+  bool can_take(const UnsentLimits& limits) const { return has_room(limits) && (!gated || grants > 0); }
+};
+
+}  // namespace harrier::broker

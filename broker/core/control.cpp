@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/core/control.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/core/arguments.hpp"
+#include "broker/core/engine.hpp"
+
+namespace harrier::broker {
+
+using protocol::AmqpError;
+using protocol::ReplyCode;
+
+namespace {
+
+std::string subject(std::string_view kind, std::string_view name, std::string_view vhost) {
+  return std::string(kind) + " '" + std::string(name) + "' in vhost '" + std::string(vhost) + "'";
+}
+
+Refused not_found(std::string_view kind, std::string_view name, std::string_view vhost) {
+  return {ReplyCode::NotFound, "no " + subject(kind, name, vhost)};
+}
+
+bool is_foreign(const routing::QueueEntry& queue, ConnectionId connection) {
+  return queue.owner != 0 && queue.owner != static_cast<std::uint64_t>(connection);
+}
+
+}  // namespace
+
+std::string locked_text(std::string_view queue, std::string_view vhost) {
+  return "cannot obtain exclusive access to locked " + subject("queue", queue, vhost) +
+         ". It could be originally declared on another connection or the exclusive property value does not match that "
+         "of the original declaration.";
+}
+
+void check_redeclaration(const routing::QueueEntry& existing, const routing::QueueEntry& wanted,
+                         protocol::TableView arguments, std::string_view vhost) {
+  if (existing.owner != wanted.owner) throw AmqpError(ReplyCode::ResourceLocked, locked_text(existing.name, vhost));
+  check_queue_equivalence(existing, vhost, wanted.durable, wanted.auto_delete, arguments);
+}
+
+Control::Control(Engine& engine) : engine_(engine), seen_(engine.shards(), 0) {
+  for (const std::string& name : engine.options().vhosts) vhosts_[name].name = name;
+}
+
+void Control::on_request(ControlRequest& request) {
+  Vhost& vhost = vhosts_.find(request.vhost)->second;
+  try {
+    std::visit(
+        [&](auto& change) {
+          using Change = std::decay_t<decltype(change)>;
+          if constexpr (std::is_same_v<Change, DeleteQueue>) {
+            delete_queue(vhost, request.reply, change);
+          } else if constexpr (std::is_same_v<Change, DeleteExclusive>) {
+            const auto owned = vhost.registry.queues_of(static_cast<std::uint64_t>(change.connection));
+            start_deletion(vhost, request.reply, owned, {}, false);
+          } else {
+            answer_when_seen(request.reply, handle(vhost, change));
+          }
+        },
+        request.change);
+  } catch (const AmqpError& error) {
+    answer_when_seen(request.reply, Refused{error.code(), error.explanation()});
+  }
+}
+
+Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
+  const routing::Exchange& wanted = change.exchange;
+  if (const routing::Exchange* existing = vhost.registry.find_exchange(wanted.name)) {
+    check_exchange_equivalence(*existing, vhost.name, routing::name(wanted.type), wanted.durable, wanted.auto_delete,
+                               wanted.internal, wanted.arguments);
+  } else {
+    vhost.registry.add_exchange(std::move(change.exchange));
+    vhost.changed = true;
+  }
+  return Done{};
+}
+
+Control::Result Control::handle(Vhost& vhost, DeleteExchange& change) {
+  if (vhost.registry.find_exchange(change.name) == nullptr) return Done{};  // C-169
+  if (change.if_unused && vhost.registry.has_bindings_from(change.name)) {
+    return Refused{ReplyCode::PreconditionFailed, subject("exchange", change.name, vhost.name) + " in use"};
+  }
+  vhost.registry.remove_exchange(change.name);
+  vhost.changed = true;
+  return Done{};
+}
+
+Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
+  routing::QueueEntry& wanted = change.queue;
+  if (wanted.name.empty()) wanted.name = engine_.random_name("amq.gen-");
+  if (const routing::QueueEntry* existing = vhost.registry.find_queue(wanted.name)) {
+    check_redeclaration(*existing, wanted, wanted.arguments, vhost.name);
+    return QueueDeclared{existing->id, existing->name, false};
+  }
+  wanted.id = QueueId{next_queue_++ * engine_.shards() + change.preferred};
+  wanted.arguments = stored_queue_arguments(wanted.arguments);
+  vhost.registry.add_queue(wanted);
+  vhost.changed = true;
+  engine_.send_first(shard_of(wanted.id, engine_.shards()), CreateQueue{vhost.name, wanted});
+  return QueueDeclared{wanted.id, wanted.name, true};
+}
+
+Control::Result Control::handle(Vhost& vhost, Bind& change) {
+  const routing::Binding& binding = change.binding;
+  const bool has_source = vhost.registry.find_exchange(binding.source) != nullptr;
+  const routing::QueueEntry* queue = binding.to_exchange ? nullptr : vhost.registry.find_queue(binding.destination);
+  const bool has_destination =
+      binding.to_exchange ? vhost.registry.find_exchange(binding.destination) != nullptr : queue != nullptr;
+  if (!has_source || !has_destination) {
+    if (change.unbind) return Done{};  // C-178
+    if (!has_source) return not_found("exchange", binding.source, vhost.name);
+    return not_found(binding.to_exchange ? "exchange" : "queue", binding.destination, vhost.name);
+  }
+  if (queue != nullptr && is_foreign(*queue, change.connection)) {
+    return Refused{ReplyCode::ResourceLocked, locked_text(queue->name, vhost.name)};
+  }
+  if (change.unbind) {
+    const routing::Removed removed = vhost.registry.unbind(binding);
+    vhost.changed = vhost.changed || !removed.bindings.empty();
+  } else if (vhost.registry.bind(binding)) {
+    vhost.changed = true;
+  }
+  return Done{};
+}
+
+Control::Result Control::handle(Vhost& vhost, QueuesGone& change) {
+  for (const QueueId id : change.queues) {
+    const routing::QueueEntry* queue = vhost.registry.find_queue(id);
+    if (queue == nullptr) continue;
+    vhost.registry.remove_queue(std::string(queue->name));
+    vhost.changed = true;
+  }
+  return Done{};
+}
+
+// ---- deleting queues -----------------------------------------------------------------------------------------------
+
+void Control::delete_queue(Vhost& vhost, const ReplyTo& to, const DeleteQueue& change) {
+  const routing::QueueEntry* queue = vhost.registry.find_queue(change.name);
+  if (queue == nullptr) {
+    answer_when_seen(to, Counted{});  // C-251
+    return;
+  }
+  if (is_foreign(*queue, change.connection)) {
+    answer_when_seen(to, Refused{ReplyCode::ResourceLocked, locked_text(queue->name, vhost.name)});
+    return;
+  }
+  DropQueue how;
+  how.if_unused = change.if_unused;
+  how.if_empty = change.if_empty;
+  start_deletion(vhost, to, {queue->id}, how, true);
+}
+
+void Control::start_deletion(Vhost& vhost, const ReplyTo& to, const std::vector<QueueId>& queues, DropQueue how,
+                             bool counts) {
+  if (queues.empty()) {
+    answer_when_seen(to, Done{});
+    return;
+  }
+  how.deletion = next_deletion_++;
+  deletions_.emplace(how.deletion, Deletion{&vhost, to, queues.size(), 0, counts});
+  for (const QueueId id : queues) {
+    how.queue = id;
+    engine_.send(shard_of(id, engine_.shards()), how);
+  }
+}
+
+void Control::on_queue_dropped(const QueueDropped& dropped) {
+  const auto at = deletions_.find(dropped.deletion);
+  Deletion& deletion = at->second;
+  Vhost& vhost = *deletion.vhost;
+  if (!dropped.refused) {
+    // The queue may have gone by itself meanwhile; then its own report has removed it.
+    if (const routing::QueueEntry* queue = vhost.registry.find_queue(dropped.queue)) {
+      vhost.registry.remove_queue(std::string(queue->name));
+      vhost.changed = true;
+    }
+    deletion.messages += dropped.messages;
+  }
+  if (--deletion.queues > 0) return;
+  Result result = Done{};
+  if (deletion.counts) result = Counted{deletion.messages, 0};
+  if (dropped.refused) result = *dropped.refused;
+  answer_when_seen(deletion.to, std::move(result));
+  deletions_.erase(at);
+}
+
+// ---- handing out topologies ----------------------------------------------------------------------------------------
+
+void Control::answer_when_seen(const ReplyTo& to, Result result) {
+  // Even an answer that changed nothing waits for the changes before it, which the client may learn of by it.
+  const bool changed = std::ranges::any_of(vhosts_, [](const auto& entry) { return entry.second.changed; });
+  answers_.push_back({epoch_ + (changed ? 1 : 0), to, std::move(result)});
+}
+
+void Control::end_turn() {
+  std::vector<NewTopology> cuts;
+  for (auto& [name, vhost] : vhosts_) {
+    if (!std::exchange(vhost.changed, false)) continue;
+    cuts.push_back({epoch_ + 1, name, vhost.registry.snapshot()});
+  }
+  if (!cuts.empty()) {
+    ++epoch_;
+    for (unsigned shard = 0; shard < engine_.shards(); ++shard) {
+      for (const NewTopology& cut : cuts) engine_.send(static_cast<ShardId>(shard), cut);
+    }
+  }
+  release_answers();
+}
+
+void Control::on_topology_seen(const TopologySeen& seen) {
+  seen_[seen.shard] = std::max(seen_[seen.shard], seen.epoch);
+  release_answers();
+}
+
+void Control::release_answers() {
+  const std::uint64_t everywhere = *std::ranges::min_element(seen_);
+  while (!answers_.empty() && answers_.front().epoch <= everywhere) {
+    Answer answer = std::move(answers_.front());
+    answers_.pop_front();
+    engine_.reply(answer.to, std::move(answer.result));
+  }
+}
+
+}  // namespace harrier::broker

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Engine: all the logic of one shard - its connections' sessions, its queues, and on the control shard the definitions.
+// Pure: bytes, shard messages and the time go in; output buffers and outboxes come out. The runtime runs one engine per
+// thread; the simulation steps several on one thread. Used by its own thread only. Protocol errors never leave it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "broker/auth/authenticator.hpp"
+#include "broker/auth/sasl.hpp"
+#include "broker/core/options.hpp"
+#include "broker/core/queue.hpp"
+#include "broker/core/session.hpp"
+#include "routing/router.hpp"
+
+namespace harrier::broker {
+
+class Control;
+
+// What the outside world gives an engine, so that tests can give something else.
+struct EngineWorld {
+  AuthenticatorPtr authenticator;
+  SaslSettings sasl;
+  // Fills the span with bytes that nobody can guess; names and tags are made of them.
+  std::function<void(std::span<std::uint8_t>)> random;
+  // Running count of connections of the whole broker, for the limit.
+  std::function<std::uint32_t()> connection_count;
+  // Bytes of messages in memory, for the alarm.
+  std::function<std::uint64_t()> message_bytes;
+  // One line for the operator; never per message. Level: 0 debug, 1 info, 2 warning, 3 error.
+  std::function<void(int level, const std::string& line)> log;
+};
+
+// Messages for one shard, in order; what creates queues goes ahead of all else that the turn sends anywhere.
+struct Outbox {
+  std::vector<ShardMessage> first;
+  std::vector<ShardMessage> rest;
+  bool empty() const { return first.empty() && rest.empty(); }
+};
+
+// A virtual host as one shard sees it; lives as long as the engine.
+struct VhostView {
+  std::string name;
+  routing::TopologyPtr topology;
+};
+
+class Engine final : public Outlet {
+ public:
+  Engine(ShardId self, CoreOptions options, EngineWorld world);
+  ~Engine() override;
+
+  // ---- driven by the runtime or the simulation ----
+  void set_now(Millis now) { now_ = now; }
+  Session& open_connection(const Peer& peer);
+  Session* find_session(ConnectionId id);
+  void handle(ShardMessage message, ShardId from);
+  void tick();                     // timers that are due at now()
+  Millis next_deadline() const;    // or a value far away
+  // Finishes the turn: deferred work, confirms, definitions. Afterwards outboxes and dirty sessions are ready to be taken.
+  void end_turn();
+  Outbox& outbox(ShardId to) { return outboxes_[to]; }
+  // Sessions with new output, a changed wish for input, or nothing left to live for.
+  std::vector<ConnectionId> take_dirty();
+  void forget(ConnectionId id);    // after session.finished()
+  void shut_down(const std::string& reason);  // closes every connection with 320
+  EngineInfo info() const;
+  std::vector<QueueInfo> queue_infos() const;
+
+  // ---- used by sessions, channels and control, on the same shard ----
+  ShardId self() const { return self_; }
+  unsigned shards() const { return options_.shards; }
+  Millis now() const { return now_; }
+  const CoreOptions& options() const { return options_; }
+  const EngineWorld& world() const { return world_; }
+  const Alarm& alarm() const { return alarm_; }
+  VhostView* find_vhost(const std::string& name);
+  routing::Router& router() { return router_; }
+  std::string random_name(std::string_view prefix);  // prefix + 22 URL-safe characters
+
+  void publish(Publish publish);
+  void settle(const Settle& settle);
+  void send(ShardId to, ShardMessage message);
+  void send_first(ShardId to, ShardMessage message);
+  void send_to_queue(QueueId queue, ShardMessage message);
+  void send_to_connection(ConnectionId connection, ShardMessage message);
+  void defer(Grant grant) { deferred_.push_back(grant); }  // sent later in the turn, not inside the caller
+  void reply(const ReplyTo& to, decltype(Reply::result) result);
+  bool congested(ShardId to) const;
+  void wait_for_window(ConnectionId id) { window_waiters_.insert(id); }
+  void mark_dirty(Session& session);
+  // Replaces one deadline of a connection by another; 0 is none.
+  void schedule(ConnectionId id, Millis old_deadline, Millis deadline);
+  Control* control() { return control_.get(); }
+  void log(int level, const std::string& line) const { world_.log(level, line); }
+
+  // Outlet
+  void deliver(Delivery delivery) override;
+  void notify(ConnectionId to, ShardMessage message) override { send_to_connection(to, std::move(message)); }
+
+ private:
+  Queue* find_queue(QueueId id);
+  void drop_queue(QueueId id);
+  void report_gone(const std::string& vhost, std::vector<QueueId> queues, const ReplyTo& reply);
+
+  void on(Publish& m, ShardId from);
+  void on(Settle& m, ShardId from);
+  void on(Delivery& m, ShardId from);
+  void on(PublishSettled& m, ShardId from);
+  void on(Sent& m, ShardId from);
+  void on(Get& m, ShardId from);
+  void on(Consume& m, ShardId from);
+  void on(Cancel& m, ShardId from);
+  void on(SetPrefetch& m, ShardId from);
+  void on(Grant& m, ShardId from);
+  void on(Purge& m, ShardId from);
+  void on(CountQueue& m, ShardId from);
+  void on(ReleaseChannel& m, ShardId from);
+  void on(ConsumerCancelled& m, ShardId from);
+  void on(GrantWanted& m, ShardId from);
+  void on(GrantReturned& m, ShardId from);
+  void on(DirectReply& m, ShardId from);
+  void on(ProbeDirectReply& m, ShardId from);
+  void on(Reply& m, ShardId from);
+  void on(ControlRequest& m, ShardId from);
+  void on(QueueDropped& m, ShardId from);
+  void on(TopologySeen& m, ShardId from);
+  void on(CreateQueue& m, ShardId from);
+  void on(DropQueue& m, ShardId from);
+  void on(NewTopology& m, ShardId from);
+  void on(Alarm& m, ShardId from);
+  void on(Processed& m, ShardId from);
+
+  void check_memory();
+
+  const ShardId self_;
+  const CoreOptions options_;
+  const EngineWorld world_;
+  Millis now_ = 0;
+  Alarm alarm_;
+  routing::Router router_;
+  std::map<std::string, std::unique_ptr<VhostView>, std::less<>> vhosts_;
+  std::unique_ptr<Control> control_;
+
+  std::unordered_map<ConnectionId, std::unique_ptr<Session>> sessions_;
+  std::uint64_t next_connection_ = 1;
+  std::unordered_map<QueueId, std::unique_ptr<Queue>> queues_;
+  // Queues of this shard where a channel consumes or has got messages: what to visit when the channel goes.
+  std::unordered_map<ChannelRef, std::unordered_set<QueueId>> footprints_;
+
+  std::vector<Outbox> outboxes_;
+  std::vector<Grant> deferred_;
+  std::vector<ConnectionId> dirty_;
+  std::set<std::pair<Millis, ConnectionId>> deadlines_;
+  Millis next_memory_check_ = 0;
+
+  // Publishes on their way to each shard, in bytes, and what this shard has dealt with for each other.
+  std::vector<std::uint64_t> in_flight_to_;
+  std::vector<std::uint64_t> processed_for_;
+  std::unordered_set<ConnectionId> window_waiters_;
+};
+
+}  // namespace harrier::broker

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What each shard message does when it arrives.
+#include <utility>
+
+#include "broker/core/control.hpp"
+#include "broker/core/engine.hpp"
+
+namespace harrier::broker {
+
+Queue* Engine::find_queue(QueueId id) {
+  const auto at = queues_.find(id);
+  return at == queues_.end() ? nullptr : at->second.get();
+}
+
+void Engine::drop_queue(QueueId id) { queues_.erase(id); }
+
+// Auto-delete queues that have just gone here; whoever waits is answered once no shard knows them any more (C-259).
+void Engine::report_gone(const std::string& vhost, std::vector<QueueId> queues, const ReplyTo& reply) {
+  send(kControlShard, ControlRequest{reply, vhost, QueuesGone{std::move(queues)}});
+}
+
+// ---- for queues ----------------------------------------------------------------------------------------------------
+
+void Engine::on(Publish& m, ShardId from) {
+  if (from != self_) processed_for_[from] += m.message->footprint();
+  // A queue that has gone takes its messages along: that is an answer too, and not a refusal (C-375).
+  if (Queue* queue = find_queue(m.queue)) queue->publish(std::move(m.message), *this);
+  if (m.confirm != 0) send_to_connection(m.from.connection, PublishSettled{m.from, m.confirm, true});
+}
+
+void Engine::on(Settle& m, ShardId) {
+  if (Queue* queue = find_queue(m.queue)) queue->settle(m, *this);
+}
+
+void Engine::on(Sent& m, ShardId) {
+  if (Queue* queue = find_queue(m.queue)) queue->sent(m, *this);
+}
+
+void Engine::on(Get& m, ShardId) {
+  Queue* queue = find_queue(m.queue);
+  if (queue == nullptr) {
+    reply(m.reply, QueueMissing{});
+    return;
+  }
+  if (!m.no_ack) footprints_[m.channel].insert(m.queue);
+  reply(m.reply, queue->get(m.channel, m.no_ack));
+}
+
+void Engine::on(Consume& m, ShardId) {
+  Queue* queue = find_queue(m.queue);
+  if (queue == nullptr) {
+    reply(m.reply, QueueMissing{});
+    return;
+  }
+  if (auto refused = queue->consume(m)) {
+    reply(m.reply, std::move(*refused));
+    return;
+  }
+  footprints_[m.consumer.channel].insert(m.queue);
+  reply(m.reply, Done{});
+  queue->deliver(*this);
+}
+
+void Engine::on(Cancel& m, ShardId) {
+  Queue* queue = find_queue(m.queue);
+  if (queue != nullptr && queue->cancel(m.consumer)) {
+    const std::string vhost = queue->vhost();
+    drop_queue(m.queue);
+    report_gone(vhost, {m.queue}, m.reply);
+    return;
+  }
+  reply(m.reply, Done{});
+}
+
+void Engine::on(SetPrefetch& m, ShardId) {
+  // Answered first: what the queue asks for under the new limit must come after the answer.
+  reply(m.reply, Done{});
+  if (Queue* queue = find_queue(m.queue)) queue->set_prefetch(m, *this);
+}
+
+void Engine::on(Grant& m, ShardId) {
+  if (Queue* queue = find_queue(m.queue)) queue->grant(m, *this);
+}
+
+void Engine::on(Purge& m, ShardId) {
+  Queue* queue = find_queue(m.queue);
+  if (queue == nullptr) {
+    reply(m.reply, QueueMissing{});
+  } else {
+    reply(m.reply, Counted{queue->purge(), queue->consumer_count()});
+  }
+}
+
+void Engine::on(CountQueue& m, ShardId) {
+  Queue* queue = find_queue(m.queue);
+  if (queue == nullptr) {
+    reply(m.reply, QueueMissing{});
+  } else {
+    reply(m.reply, Counted{queue->ready_count(), queue->consumer_count()});
+  }
+}
+
+void Engine::on(ReleaseChannel& m, ShardId) {
+  const auto footprint = footprints_.extract(m.channel);
+  std::vector<QueueId> gone;
+  std::string vhost;
+  if (!footprint.empty()) {
+    for (const QueueId id : footprint.mapped()) {
+      Queue* queue = find_queue(id);
+      if (queue == nullptr || !queue->release(m.channel, *this)) continue;
+      vhost = queue->vhost();
+      drop_queue(id);
+      gone.push_back(id);
+    }
+  }
+  if (gone.empty()) {
+    reply(m.reply, Done{});
+  } else {
+    report_gone(vhost, std::move(gone), m.reply);
+  }
+}
+
+void Engine::on(CreateQueue& m, ShardId) {
+  const QueueId id = m.queue.id;
+  queues_.emplace(id, std::make_unique<Queue>(std::move(m.queue), std::move(m.vhost), options_.unsent));
+}
+
+void Engine::on(DropQueue& m, ShardId) {
+  QueueDropped dropped;
+  dropped.deletion = m.deletion;
+  dropped.queue = m.queue;
+  if (Queue* queue = find_queue(m.queue)) {
+    dropped.refused = queue->may_delete(m.if_unused, m.if_empty);
+    if (!dropped.refused) {
+      dropped.messages = queue->ready_count();
+      queue->cancel_all(*this);
+      drop_queue(m.queue);
+    }
+  }
+  send(kControlShard, std::move(dropped));
+}
+
+// ---- for connections -----------------------------------------------------------------------------------------------
+
+void Engine::on(Delivery& m, ShardId) {
+  Session* session = find_session(m.consumer.channel.connection);
+  if (session == nullptr) return;  // its queue has been told, and keeps the message
+  session->on_delivery(m);
+  mark_dirty(*session);
+}
+
+void Engine::on(PublishSettled& m, ShardId) {
+  Session* session = find_session(m.channel.connection);
+  if (session == nullptr) return;
+  session->on_publish_settled(m);
+  mark_dirty(*session);
+}
+
+void Engine::on(ConsumerCancelled& m, ShardId) {
+  Session* session = find_session(m.consumer.channel.connection);
+  if (session == nullptr) return;
+  session->on_consumer_cancelled(m);
+  mark_dirty(*session);
+}
+
+void Engine::on(GrantWanted& m, ShardId) {
+  if (Session* session = find_session(m.consumer.channel.connection)) session->on_grant_wanted(m);
+}
+
+void Engine::on(GrantReturned& m, ShardId) {
+  if (Session* session = find_session(m.consumer.channel.connection)) session->on_grant_returned(m);
+}
+
+void Engine::on(DirectReply& m, ShardId) {
+  Session* session = find_session(m.channel.connection);
+  if (session == nullptr) return;
+  session->on_direct_reply(m);
+  mark_dirty(*session);
+}
+
+void Engine::on(ProbeDirectReply& m, ShardId) {
+  const Session* session = find_session(m.channel.connection);
+  if (session != nullptr && session->has_reply_consumer(m.channel, m.name)) {
+    reply(m.reply, Done{});
+  } else {
+    reply(m.reply, QueueMissing{});
+  }
+}
+
+void Engine::on(Reply& m, ShardId) {
+  if (Session* session = find_session(m.to.connection)) session->on_reply(m);
+}
+
+// ---- for and from the control shard --------------------------------------------------------------------------------
+
+void Engine::on(ControlRequest& m, ShardId) { control_->on_request(m); }
+
+void Engine::on(QueueDropped& m, ShardId) { control_->on_queue_dropped(m); }
+
+void Engine::on(TopologySeen& m, ShardId) { control_->on_topology_seen(m); }
+
+void Engine::on(NewTopology& m, ShardId) {
+  find_vhost(m.vhost)->topology = std::move(m.topology);
+  send(kControlShard, TopologySeen{self_, m.epoch});
+}
+
+// ---- for all -------------------------------------------------------------------------------------------------------
+
+void Engine::on(Alarm& m, ShardId) {
+  alarm_ = m;
+  for (const auto& [id, session] : sessions_) session->on_alarm();
+}
+
+void Engine::on(Processed& m, ShardId) {
+  in_flight_to_[m.by] -= m.bytes;
+  if (in_flight_to_[m.by] > options_.shard_window_bytes / 2) return;
+  for (const ConnectionId id : std::exchange(window_waiters_, {})) {
+    if (Session* session = find_session(id)) session->on_window_open();
+  }
+}
+
+}  // namespace harrier::broker

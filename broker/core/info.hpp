@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Plain snapshots of what the core holds, for listings and metrics. Values: taken on the owning shard, read anywhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "broker/core/ids.hpp"
+
+namespace harrier::broker {
+
+struct QueueInfo {
+  QueueId id{};
+  std::string vhost;
+  std::string name;
+  std::uint64_t messages_ready = 0;
+  std::uint64_t messages_unacknowledged = 0;
+  std::uint64_t messages_published = 0;  // since the queue exists
+  std::uint32_t consumers = 0;
+};
+
+struct EngineInfo {
+  std::uint64_t connections = 0;
+  std::uint64_t channels = 0;
+  std::uint64_t queues = 0;
+};
+
+}  // namespace harrier::broker

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Outlet: where a queue sends what concerns a connection: deliveries, cancellations, grants. The engine of the shard
+// implements it (own shard: a direct call into the session, which only appends to its output; other shards: the
+// outbox); unit tests implement it with a vector.
+#pragma once
+
+#include "broker/core/shard_message.hpp"
+
+namespace harrier::broker {
+
+class Outlet {
+ public:
+  virtual ~Outlet() = default;
+  virtual void deliver(Delivery delivery) = 0;
+  virtual void notify(ConnectionId to, ShardMessage message) = 0;
+};
+
+}  // namespace harrier::broker

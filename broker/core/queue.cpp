@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/core/queue.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace harrier::broker {
+
+using protocol::ReplyCode;
+
+Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits)
+    : entry_(std::move(entry)), vhost_(std::move(vhost)), limits_(limits) {}
+
+QueueInfo Queue::info() const {
+  QueueInfo info;
+  info.id = entry_.id;
+  info.vhost = vhost_;
+  info.name = entry_.name;
+  info.messages_ready = ready_.size();
+  info.messages_published = next_seq_ - 1;
+  info.consumers = consumer_count_;
+  for (const auto& slot : slots_) {
+    if (slot) info.messages_unacknowledged += slot->unsettled.size();
+  }
+  return info;
+}
+
+void Queue::publish(MessagePtr message, Outlet& outlet) {
+  ready_.push({next_seq_++, std::move(message), false});
+  deliver(outlet);
+}
+
+void Queue::settle(const Settle& settle, Outlet& outlet) {
+  if (settle.slot >= slots_.size() || !slots_[settle.slot]) return;
+  QueueConsumer& consumer = *slots_[settle.slot];
+  std::optional<MessagePtr> message = consumer.unsettled.take(settle.seq);
+  if (!message) return;
+  if (settle.outcome == Outcome::Requeue) ready_.put_back({settle.seq, std::move(*message), true});
+  if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
+    free_slot(consumer);
+  } else {
+    list_if_able(consumer);
+  }
+  deliver(outlet);
+}
+
+GetResult Queue::get(const ChannelRef& channel, bool no_ack) {
+  GetResult result;
+  result.queue = entry_.id;
+  if (ready_.empty()) return result;
+  Ready ready = ready_.pop();
+  result.seq = ready.seq;
+  result.redelivered = ready.redelivered;
+  result.remaining = ready_count();
+  if (!no_ack) {
+    auto [at, fresh] = getters_.try_emplace(channel, 0);
+    if (fresh) {
+      QueueConsumer& getter = add_slot();
+      getter.ref.channel = channel;
+      getter.getter = true;
+      at->second = getter.slot;
+    }
+    result.slot = at->second;
+    slots_[result.slot]->unsettled.insert(ready.seq, ready.message);
+  }
+  result.message = std::move(ready.message);
+  return result;
+}
+
+std::optional<Refused> Queue::consume(const Consume& request) {
+  if (exclusive_consumer_ || (request.exclusive && consumer_count_ > 0)) {
+    return Refused{ReplyCode::AccessRefused, "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
+  }
+  QueueConsumer& consumer = add_slot();
+  consumer.ref = request.consumer;
+  consumer.priority = request.priority;
+  consumer.prefetch = request.prefetch;
+  consumer.no_ack = request.no_ack;
+  consumer.exclusive = request.exclusive;
+  consumer.gated = request.gated;
+  if (consumer.gated) ++gated_count_;
+  consumers_.emplace(consumer.ref, consumer.slot);
+  ++consumer_count_;
+  exclusive_consumer_ = request.exclusive;
+  had_consumer_ = true;
+  list_if_able(consumer);
+  return std::nullopt;
+}
+
+bool Queue::cancel(const ConsumerRef& ref) {
+  QueueConsumer* consumer = find(ref);
+  if (consumer == nullptr) return false;
+  detach(*consumer);
+  if (consumer->unsettled.empty()) free_slot(*consumer);
+  return due_for_deletion();
+}
+
+void Queue::set_prefetch(const SetPrefetch& change, Outlet& outlet) {
+  QueueConsumer* consumer = find(change.consumer);
+  if (consumer == nullptr) return;
+  consumer->prefetch = change.prefetch;
+  if (consumer->gated != change.gated) {
+    consumer->gated = change.gated;
+    gated_count_ += change.gated ? 1u : ~0u;
+    consumer->wanted = false;
+    consumer->grants = 0;  // the channel counts afresh when its limit comes or goes
+  }
+  list_if_able(*consumer);
+  deliver(outlet);
+}
+
+void Queue::grant(const Grant& grant, Outlet& outlet) {
+  QueueConsumer* consumer = find(grant.consumer);
+  if (consumer == nullptr || !consumer->gated) return;
+  consumer->wanted = false;
+  consumer->grants += grant.count;
+  list_if_able(*consumer);
+  deliver(outlet);
+}
+
+void Queue::sent(const Sent& sent, Outlet& outlet) {
+  QueueConsumer* consumer = find(sent.consumer);
+  if (consumer == nullptr) return;
+  consumer->unsent_messages -= std::min(sent.messages, consumer->unsent_messages);
+  consumer->unsent_bytes -= std::min(sent.bytes, consumer->unsent_bytes);
+  list_if_able(*consumer);
+  deliver(outlet);
+}
+
+void Queue::deliver(Outlet& outlet) {
+  while (!ready_.empty()) {
+    QueueConsumer* consumer = next_consumer();
+    if (consumer == nullptr) break;
+    hand_over(*consumer, outlet);
+  }
+  if (gated_count_ > 0) settle_grants(outlet);
+}
+
+// The next consumer in turn that can take a message; those that can't are struck off the list on the way.
+QueueConsumer* Queue::next_consumer() {
+  while (!available_.empty()) {
+    Available& same_priority = available_.begin()->second;
+    while (!same_priority.empty()) {
+      QueueConsumer* consumer = same_priority.front();
+      if (consumer->can_take(limits_)) {
+        same_priority.splice(same_priority.end(), same_priority, same_priority.begin());
+        return consumer;
+      }
+      consumer->available = false;
+      same_priority.pop_front();
+    }
+    available_.erase(available_.begin());
+  }
+  return nullptr;
+}
+
+void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
+  Ready ready = ready_.pop();
+  if (consumer.gated) --consumer.grants;
+  ++consumer.unsent_messages;
+  consumer.unsent_bytes += ready.message->body().size();
+  if (!consumer.no_ack) consumer.unsettled.insert(ready.seq, ready.message);
+  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, ready.redelivered, std::move(ready.message)});
+}
+
+// Asks for grants while messages wait, and gives unused ones back when none do, so that a channel-wide limit is never
+// held by a queue that has nothing to deliver (C-268, C-274).
+void Queue::settle_grants(Outlet& outlet) {
+  for (const auto& slot : slots_) {
+    if (!slot || !slot->gated || slot->cancelled) continue;
+    if (!ready_.empty() && slot->grants == 0 && !slot->wanted && slot->has_room(limits_)) {
+      slot->wanted = true;
+      outlet.notify(slot->ref.channel.connection, GrantWanted{slot->ref});
+    } else if (slot->grants > 0) {
+      outlet.notify(slot->ref.channel.connection, GrantReturned{slot->ref, std::exchange(slot->grants, 0u)});
+    }
+  }
+}
+
+std::uint32_t Queue::purge() {
+  const std::uint32_t count = ready_count();
+  ready_.clear();
+  return count;
+}
+
+bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
+  const bool had_consumers = consumer_count_ > 0;
+  for (const auto& slot : slots_) {
+    if (!slot || !(slot->ref.channel == channel)) continue;
+    QueueConsumer& consumer = *slot;
+    requeue_all(consumer);
+    if (!consumer.cancelled && !consumer.getter) detach(consumer);
+    free_slot(consumer);
+  }
+  if (had_consumers && due_for_deletion()) return true;
+  deliver(outlet);
+  return false;
+}
+
+std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
+  const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
+  if (if_empty && !ready_.empty()) return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
+  if (if_unused && consumer_count_ > 0) return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
+  return std::nullopt;
+}
+
+void Queue::cancel_all(Outlet& outlet) {
+  for (const auto& slot : slots_) {
+    if (!slot || slot->cancelled || slot->getter) continue;
+    outlet.notify(slot->ref.channel.connection, ConsumerCancelled{slot->ref});
+  }
+}
+
+QueueConsumer& Queue::add_slot() {
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.emplace_back();
+  }
+  const std::uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  slots_[slot] = std::make_unique<QueueConsumer>();
+  slots_[slot]->slot = slot;
+  return *slots_[slot];
+}
+
+void Queue::free_slot(QueueConsumer& consumer) {
+  if (consumer.getter) getters_.erase(consumer.ref.channel);
+  const std::uint32_t slot = consumer.slot;
+  slots_[slot].reset();
+  free_slots_.push_back(slot);
+}
+
+QueueConsumer* Queue::find(const ConsumerRef& ref) {
+  const auto at = consumers_.find(ref);
+  return at == consumers_.end() ? nullptr : slots_[at->second].get();
+}
+
+void Queue::list_if_able(QueueConsumer& consumer) {
+  if (consumer.available || !consumer.can_take(limits_)) return;
+  consumer.available = true;
+  available_[consumer.priority].push_back(&consumer);
+}
+
+void Queue::unlist(QueueConsumer& consumer) {
+  if (!consumer.available) return;
+  consumer.available = false;
+  const auto at = available_.find(consumer.priority);
+  at->second.remove(&consumer);
+  if (at->second.empty()) available_.erase(at);
+}
+
+// Takes a consumer out of the running; what it has not settled stays with its channel.
+void Queue::detach(QueueConsumer& consumer) {
+  unlist(consumer);
+  consumer.cancelled = true;
+  if (consumer.gated) --gated_count_;
+  if (consumer.exclusive) exclusive_consumer_ = false;
+  consumers_.erase(consumer.ref);
+  --consumer_count_;
+}
+
+void Queue::requeue_all(QueueConsumer& consumer) {
+  consumer.unsettled.take_to(~std::uint64_t{0}, [this](std::uint64_t seq, MessagePtr message) {
+    ready_.put_back({seq, std::move(message), true});
+  });
+}
+
+}  // namespace harrier::broker

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Queue: the messages of one queue, its consumers, and who gets what next. Owned by the engine of one shard and used on
+// its thread only; what it has to say to connections goes through the outlet. No method fails: what the protocol
+// refuses comes back as a value. Every message is in exactly one place: ready, or unsettled with one consumer (C-365).
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/core/arguments.hpp"
+#include "broker/core/consumer.hpp"
+#include "broker/core/info.hpp"
+#include "broker/core/outlet.hpp"
+#include "broker/core/ready_list.hpp"
+
+namespace harrier::broker {
+
+class Queue {
+ public:
+  Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits);
+
+  const routing::QueueEntry& entry() const { return entry_; }
+  const std::string& vhost() const { return vhost_; }
+  std::uint32_t ready_count() const { return static_cast<std::uint32_t>(ready_.size()); }
+  std::uint32_t consumer_count() const { return consumer_count_; }
+  QueueInfo info() const;
+
+  void publish(MessagePtr message, Outlet& outlet);
+  void settle(const Settle& settle, Outlet& outlet);
+  GetResult get(const ChannelRef& channel, bool no_ack);
+
+  // Adds a consumer, or says why not (C-285). The caller answers the client and then calls deliver(), so that consume-ok is
+  // on its way before the first delivery (C-279).
+  std::optional<Refused> consume(const Consume& request);
+  // True if the queue must go now, because its last consumer left an auto-delete queue (C-258).
+  bool cancel(const ConsumerRef& consumer);
+  void set_prefetch(const SetPrefetch& change, Outlet& outlet);
+  void grant(const Grant& grant, Outlet& outlet);
+  void sent(const Sent& sent, Outlet& outlet);
+
+  // Hands out ready messages while any consumer can take one.
+  void deliver(Outlet& outlet);
+
+  std::uint32_t purge();  // ready messages only (C-248)
+  // The channel is gone: its consumers leave and what it had not settled returns. True as for cancel().
+  bool release(const ChannelRef& channel, Outlet& outlet);
+
+  std::optional<Refused> may_delete(bool if_unused, bool if_empty) const;  // C-252, C-253
+  // The queue is about to be destroyed: consumers of other reasons than their own are told (C-257).
+  void cancel_all(Outlet& outlet);
+
+ private:
+  using Available = std::list<QueueConsumer*>;
+  struct RefHash {
+    std::size_t operator()(const ConsumerRef& ref) const noexcept {
+      return std::hash<ChannelRef>{}(ref.channel) * 31 + ref.consumer;
+    }
+  };
+
+  QueueConsumer& add_slot();
+  void free_slot(QueueConsumer& consumer);
+  QueueConsumer* find(const ConsumerRef& ref);
+  void list_if_able(QueueConsumer& consumer);
+  void unlist(QueueConsumer& consumer);
+  QueueConsumer* next_consumer();
+  void hand_over(QueueConsumer& consumer, Outlet& outlet);
+  void settle_grants(Outlet& outlet);
+  void detach(QueueConsumer& consumer);
+  void requeue_all(QueueConsumer& consumer);
+  bool due_for_deletion() const { return entry_.auto_delete && had_consumer_ && consumer_count_ == 0; }
+
+  routing::QueueEntry entry_;
+  std::string vhost_;
+  UnsentLimits limits_;
+  Seq next_seq_ = 1;
+  ReadyList ready_;
+  std::vector<std::unique_ptr<QueueConsumer>> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::unordered_map<ConsumerRef, std::uint32_t, RefHash> consumers_;
+  std::unordered_map<ChannelRef, std::uint32_t> getters_;
+  // Consumers that can take a message, by priority, highest first; round-robin inside one priority (C-293).
+  std::map<std::int64_t, Available, std::greater<>> available_;
+  std::uint32_t consumer_count_ = 0;
+  std::uint32_t gated_count_ = 0;
+  bool exclusive_consumer_ = false;
+  bool had_consumer_ = false;
+};
+
+}  // namespace harrier::broker

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Everything that crosses shards, as values. Each pair of shards is FIFO, and what one shard has put into a mailbox
+// before it answers a client is there before anything that the client does next (end of turn: mailboxes, then sockets).
+// A message for the own shard is handled by a direct call. Nothing here may fail: errors travel as values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "broker/core/ids.hpp"
+#include "protocol/error.hpp"
+#include "protocol/message.hpp"
+
+namespace harrier::broker {
+
+using protocol::MessagePtr;
+
+// Where the answer to a request goes: the one operation that a parked connection waits for.
+struct ReplyTo {
+  ConnectionId connection{};
+  std::uint32_t token = 0;  // 0: nobody waits
+};
+
+// ---- to the shard of a queue -------------------------------------------------------------------------------------
+
+struct Publish {
+  QueueId queue{};
+  MessagePtr message;
+  ChannelRef from;
+  std::uint64_t confirm = 0;  // the publisher's sequence number; 0 = no answer wanted
+};
+
+enum class Outcome : std::uint8_t { Ack, Requeue, Discard };
+
+struct Settle {
+  QueueId queue{};
+  Seq seq = 0;
+  std::uint32_t slot = 0;  // as the delivery said
+  Outcome outcome = Outcome::Ack;
+};
+
+struct Get {
+  QueueId queue{};
+  ChannelRef channel;
+  bool no_ack = false;
+  ReplyTo reply;
+};
+
+struct Consume {
+  QueueId queue{};
+  ConsumerRef consumer;
+  std::int64_t priority = 0;
+  std::uint32_t prefetch = 0;  // 0 = no limit
+  bool no_ack = false;
+  bool exclusive = false;
+  bool gated = false;  // under a channel-wide limit: needs a grant for each message
+  ReplyTo reply;
+};
+
+struct Cancel {
+  QueueId queue{};
+  ConsumerRef consumer;
+  ReplyTo reply;
+};
+
+struct SetPrefetch {
+  QueueId queue{};
+  ConsumerRef consumer;
+  std::uint32_t prefetch = 0;
+  bool gated = false;
+  ReplyTo reply;  // once it is in force, no grant of before is on its way any more
+};
+
+// Channel-wide limit: leave to deliver `count` messages. What the queue can't use comes back as GrantReturned.
+struct Grant {
+  QueueId queue{};
+  ConsumerRef consumer;
+  std::uint32_t count = 0;
+};
+
+// The socket took deliveries of this consumer: its share of the write buffer is free again.
+struct Sent {
+  QueueId queue{};
+  ConsumerRef consumer;
+  std::uint32_t messages = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct Purge {
+  QueueId queue{};
+  ReplyTo reply;
+};
+
+struct CountQueue {
+  QueueId queue{};
+  ReplyTo reply;
+};
+
+// The channel is gone: its consumers leave, its unacknowledged messages return, its auto-delete queues go.
+struct ReleaseChannel {
+  ChannelRef channel;
+  ReplyTo reply;
+};
+
+// ---- to the shard of a connection --------------------------------------------------------------------------------
+
+struct Delivery {
+  ConsumerRef consumer;
+  QueueId queue{};
+  Seq seq = 0;
+  std::uint32_t slot = 0;
+  bool redelivered = false;
+  MessagePtr message;
+};
+
+struct PublishSettled {
+  ChannelRef channel;
+  std::uint64_t confirm = 0;
+  bool accepted = true;
+};
+
+struct ConsumerCancelled {
+  ConsumerRef consumer;
+};
+
+struct GrantWanted {
+  ConsumerRef consumer;
+};
+
+struct GrantReturned {
+  ConsumerRef consumer;
+  std::uint32_t count = 0;
+};
+
+struct DirectReply {
+  ChannelRef channel;
+  std::string name;  // compared with the channel's, which nobody can guess
+  MessagePtr message;
+};
+
+struct ProbeDirectReply {
+  ChannelRef channel;
+  std::string name;
+  ReplyTo reply;
+};
+
+// ---- answers -----------------------------------------------------------------------------------------------------
+
+struct Done {};
+struct Refused {
+  protocol::ReplyCode code{};
+  std::string explanation;
+};
+struct Counted {
+  std::uint32_t messages = 0;
+  std::uint32_t consumers = 0;
+};
+struct QueueMissing {};
+struct GetResult {
+  MessagePtr message;  // empty: the queue is
+  QueueId queue{};
+  Seq seq = 0;
+  std::uint32_t slot = 0;
+  std::uint32_t remaining = 0;
+  bool redelivered = false;
+};
+struct QueueDeclared {
+  QueueId queue{};
+  std::string name;
+  bool created = false;
+};
+
+struct Reply {
+  ReplyTo to;
+  std::variant<Done, Refused, Counted, QueueMissing, GetResult, QueueDeclared> result;
+};
+
+// ---- to the control shard ----------------------------------------------------------------------------------------
+
+struct DeclareExchange {
+  routing::Exchange exchange;
+};
+struct DeleteExchange {
+  std::string name;
+  bool if_unused = false;
+};
+struct DeclareQueue {
+  routing::QueueEntry queue;  // without id; an empty name asks for a generated one
+  ConnectionId connection{};
+  ShardId preferred = 0;
+};
+struct DeleteQueue {
+  std::string name;
+  ConnectionId connection{};
+  bool if_unused = false;
+  bool if_empty = false;
+};
+struct Bind {
+  routing::Binding binding;
+  ConnectionId connection{};
+  bool unbind = false;
+};
+struct DeleteExclusive {
+  ConnectionId connection{};
+};
+// Queues that their shard has dropped already (auto-delete): the definitions follow.
+struct QueuesGone {
+  std::vector<QueueId> queues;
+};
+
+struct ControlRequest {
+  ReplyTo reply;
+  std::string vhost;
+  std::variant<DeclareExchange, DeleteExchange, DeclareQueue, DeleteQueue, Bind, DeleteExclusive, QueuesGone> change;
+};
+
+struct QueueDropped {
+  std::uint64_t deletion = 0;
+  QueueId queue{};
+  std::uint32_t messages = 0;
+  std::optional<Refused> refused;
+};
+
+struct TopologySeen {
+  ShardId shard = 0;
+  std::uint64_t epoch = 0;
+};
+
+// ---- from the control shard --------------------------------------------------------------------------------------
+
+// Always in the mailbox of its shard before any shard sees a topology that names the queue.
+struct CreateQueue {
+  std::string vhost;
+  routing::QueueEntry queue;
+};
+struct DropQueue {
+  std::uint64_t deletion = 0;
+  QueueId queue{};
+  bool if_unused = false;
+  bool if_empty = false;
+};
+struct NewTopology {
+  std::uint64_t epoch = 0;
+  std::string vhost;
+  routing::TopologyPtr topology;
+};
+
+// ---- between all shards ------------------------------------------------------------------------------------------
+
+struct Alarm {
+  bool memory = false;
+  bool disk = false;
+};
+// Bytes of publishes from that shard that this one has dealt with: leave to send more.
+struct Processed {
+  ShardId by = 0;
+  std::uint64_t bytes = 0;
+};
+
+using ShardMessage =
+    std::variant<Publish, Settle, Delivery, PublishSettled, Sent, Get, Consume, Cancel, SetPrefetch, Grant, Purge,
+                 CountQueue, ReleaseChannel, ConsumerCancelled, GrantWanted, GrantReturned, DirectReply,
+                 ProbeDirectReply, Reply, ControlRequest, QueueDropped, TopologySeen, CreateQueue, DropQueue,
+                 NewTopology, Alarm, Processed>;
+
+}  // namespace harrier::broker

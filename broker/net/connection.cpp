@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/net/connection.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "broker/runtime/shard.hpp"
+
+namespace harrier::broker {
+
+namespace {
+
+// After our last byte the peer gets this long to read it: closing with unread input would reset the connection, and the
+// peer might never see why.
+constexpr std::chrono::milliseconds kLinger{1'000};
+constexpr std::size_t kPendingKeep = 4 * 1024;  // a leftover buffer larger than this is given back
+constexpr std::size_t kSlicesPerWrite = 64;
+
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+}  // namespace
+
+std::shared_ptr<Connection> Connection::open(Shard& shard, asio::ip::tcp::socket socket) {
+  asio::error_code error;
+  const auto remote = socket.remote_endpoint(error);
+  if (error) return nullptr;
+  const auto local = socket.local_endpoint(error);
+  if (error) return nullptr;
+  socket.non_blocking(true, error);
+  socket.native_non_blocking(true, error);
+  socket.set_option(asio::ip::tcp::no_delay(true), error);
+  Peer peer{remote.address().to_string(), remote.port(), local.address().to_string(), local.port()};
+  return std::make_shared<Connection>(shard, std::move(socket), shard.engine().open_connection(peer));
+}
+
+Connection::Connection(Shard& shard, asio::ip::tcp::socket socket, Session& session)
+    : shard_(shard), socket_(std::move(socket)), session_(&session), id_(session.id()) {}
+
+void Connection::start() { arm_read(); }
+
+void Connection::arm_read() {
+  if (reading_) return;
+  reading_ = true;
+  socket_.async_wait(asio::ip::tcp::socket::wait_read,
+                     [self = shared_from_this()](const asio::error_code& error) {
+                       self->reading_ = false;
+                       if (error) return;
+                       self->shard_.before_input();
+                       self->on_readable();
+                     });
+}
+
+void Connection::on_readable() {
+  if (lingering_) {
+    discard_input();
+    return;
+  }
+  const auto buffer = shard_.read_buffer();
+  for (int i = 0; i < kReadsPerWake && session_ != nullptr && session_->wants_input(); ++i) {
+    const ssize_t size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
+    if (size < 0 && would_block(errno)) break;
+    if (size <= 0) {
+      lost();
+      return;
+    }
+    session_->heard();
+    feed(buffer.first(static_cast<std::size_t>(size)));
+    if (static_cast<std::size_t>(size) < buffer.size()) break;
+  }
+  if (session_ != nullptr && session_->wants_input()) arm_read();
+}
+
+void Connection::feed(protocol::ByteView bytes) {
+  if (pending_.empty()) {
+    const std::size_t used = session_->receive(bytes);
+    pending_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
+  } else {
+    pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+    const std::size_t used = session_->receive(pending_);
+    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(used));
+  }
+  if (pending_.empty() && pending_.capacity() > kPendingKeep) std::vector<std::uint8_t>().swap(pending_);
+}
+
+void Connection::flush() {
+  if (session_ == nullptr) return;
+  if (!lingering_ && !writing_ && !write()) {
+    lost();
+    return;
+  }
+  if (session_->finished()) {
+    session_ = nullptr;
+    if (!lingering_) {
+      asio::error_code ignored;  // nobody is left to be told
+      socket_.close(ignored);
+    }
+    shard_.forget(id_);
+    return;
+  }
+  if (session_->wants_close()) {
+    finish();
+    return;
+  }
+  if (lingering_ || !session_->wants_input()) return;
+  if (!pending_.empty()) feed({});
+  if (session_->wants_input()) arm_read();
+}
+
+// False if the peer is gone.
+bool Connection::write() {
+  OutputBuffer& output = session_->output();
+  while (!output.empty()) {
+    std::array<protocol::ByteView, kSlicesPerWrite> slices;
+    std::array<iovec, kSlicesPerWrite> vectors{};
+    const std::size_t count = output.gather(slices);
+    for (std::size_t i = 0; i < count; ++i) {
+      vectors[i].iov_base = const_cast<std::uint8_t*>(slices[i].data());
+      vectors[i].iov_len = slices[i].size();
+    }
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = count;
+    const ssize_t size = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+    if (size < 0 && !would_block(errno)) return false;
+    if (size < 0) {
+      arm_write();
+      break;
+    }
+    output.consume(static_cast<std::size_t>(size));
+  }
+  session_->flushed();
+  return true;
+}
+
+void Connection::arm_write() {
+  writing_ = true;
+  socket_.async_wait(asio::ip::tcp::socket::wait_write, [self = shared_from_this()](const asio::error_code& error) {
+    self->writing_ = false;
+    if (error) return;
+    self->shard_.before_input();
+    self->flush();
+  });
+}
+
+void Connection::lost() {
+  asio::error_code ignored;
+  socket_.close(ignored);
+  session_->peer_gone();
+}
+
+void Connection::finish() {
+  ::shutdown(socket_.native_handle(), SHUT_WR);
+  lingering_ = true;
+  pending_ = {};
+  session_->peer_gone();
+  linger_timer_.emplace(shard_.context(), kLinger);
+  linger_timer_->async_wait([self = shared_from_this()](const asio::error_code& error) {
+    asio::error_code ignored;
+    if (!error) self->socket_.close(ignored);
+  });
+  arm_read();
+}
+
+void Connection::discard_input() {
+  const auto buffer = shard_.read_buffer();
+  const ssize_t size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
+  if (size > 0 || (size < 0 && would_block(errno))) {
+    arm_read();
+    return;
+  }
+  linger_timer_->cancel();
+  asio::error_code ignored;
+  socket_.close(ignored);
+}
+
+}  // namespace harrier::broker

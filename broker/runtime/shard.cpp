@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/runtime/shard.hpp"
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <chrono>
+#include <limits>
+#include <utility>
+
+#include "broker/net/connection.hpp"
+
+namespace harrier::broker {
+
+Millis monotonic_ms() {
+  using std::chrono::duration_cast;
+  return duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Shard::Shard(ShardId id, CoreOptions options, EngineWorld world)
+    : engine_(id, std::move(options), std::move(world)),
+      read_buffer_(std::make_unique<std::array<std::uint8_t, kReadBufferSize>>()),
+      timer_(context_) {
+  engine_.set_now(monotonic_ms());
+}
+
+Shard::~Shard() { join(); }
+
+void Shard::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Shard::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Shard::post(Mailbox::Batch batch) {
+  // The handler is empty: running any handler ends in a turn, and the turn reads the mail.
+  if (mailbox_.push(std::move(batch))) asio::post(context_, [] {});
+}
+
+void Shard::adopt(int socket, asio::ip::tcp protocol) {
+  connection_count_.fetch_add(1, std::memory_order_relaxed);
+  asio::post(context_, [this, socket, protocol] {
+    before_input();
+    asio::ip::tcp::socket adopted(context_);
+    asio::error_code error;
+    adopted.assign(protocol, socket, error);
+    auto connection = Connection::open(*this, std::move(adopted));
+    if (!connection) {  // gone before we looked
+      connection_count_.fetch_sub(1, std::memory_order_relaxed);
+      return;
+    }
+    connections_.emplace(connection->id(), connection);
+    connection->start();
+  });
+}
+
+void Shard::shut_down(const std::string& reason, std::function<void()> done) {
+  asio::post(context_, [this, reason, done = std::move(done)]() mutable {
+    before_input();
+    when_empty_ = std::move(done);
+    engine_.shut_down(reason);
+  });
+}
+
+void Shard::stop() {
+  asio::post(context_, [this] { stopped_ = true; });
+}
+
+void Shard::run() {
+  const auto work = asio::make_work_guard(context_);
+  turn();  // cuts the first topology
+  while (!stopped_) {
+    context_.run_one();
+    context_.poll();
+    turn();
+  }
+  connections_.clear();
+}
+
+void Shard::before_input() {
+  engine_.set_now(monotonic_ms());
+  if (!mailbox_.empty()) read_mail();
+}
+
+void Shard::read_mail() {
+  for (Mailbox::Batch& batch : mailbox_.take()) {
+    for (ShardMessage& message : batch.messages) engine_.handle(std::move(message), batch.from);
+  }
+}
+
+void Shard::turn() {
+  before_input();
+  engine_.tick();
+  for (;;) {
+    engine_.end_turn();
+    send_outboxes();
+    const std::vector<ConnectionId> dirty = engine_.take_dirty();
+    if (dirty.empty()) break;
+    for (const ConnectionId id : dirty) {
+      const auto at = connections_.find(id);
+      if (at == connections_.end()) continue;
+      const std::shared_ptr<Connection> connection = at->second;
+      connection->flush();
+    }
+  }
+  arm_timer();
+  if (when_empty_ && connections_.empty()) std::exchange(when_empty_, nullptr)();
+}
+
+// What creates queues goes into every mailbox before anything else does, so that no shard can see a topology, and send to
+// a queue of it, before that queue's own shard knows it.
+void Shard::send_outboxes() {
+  for (const bool first : {true, false}) {
+    for (Shard* other : all_) {
+      Outbox& outbox = engine_.outbox(other->engine_.self());
+      std::vector<ShardMessage>& messages = first ? outbox.first : outbox.rest;
+      if (!messages.empty()) other->post({engine_.self(), std::exchange(messages, {})});
+    }
+  }
+}
+
+void Shard::arm_timer() {
+  const Millis next = engine_.next_deadline();
+  if (next == armed_) return;
+  armed_ = next;
+  if (next == std::numeric_limits<Millis>::max()) {
+    timer_.cancel();
+    return;
+  }
+  timer_.expires_after(std::chrono::milliseconds(std::max<Millis>(next - engine_.now(), 0)));
+  timer_.async_wait([this](const asio::error_code& error) {
+    if (!error) armed_ = 0;  // the turn after this handler looks at what is due
+  });
+}
+
+void Shard::forget(ConnectionId id) {
+  engine_.forget(id);
+  connections_.erase(id);
+  connection_count_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+}  // namespace harrier::broker

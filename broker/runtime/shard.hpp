@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Shard: one thread, one io_context, one engine, and the sockets of the engine's sessions. Everything in it belongs to
+// its thread; other threads reach it through post() and adopt() only. A turn is: input from sockets and the mailbox,
+// timers, then mailboxes of other shards, then sockets - in that order, which the core relies on.
+#pragma once
+
+#include <array>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/core/engine.hpp"
+#include "broker/runtime/mailbox.hpp"
+
+namespace harrier::broker {
+
+class Connection;
+
+class Shard {
+ public:
+  Shard(ShardId id, CoreOptions options, EngineWorld world);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // Before start(): whom the outboxes go to.
+  void connect(std::vector<Shard*> all) { all_ = std::move(all); }
+  void start();
+  void join();
+
+  // ---- from any thread ----
+  void post(Mailbox::Batch batch);
+  void adopt(int socket, asio::ip::tcp protocol);  // takes the descriptor over
+  // Closes every connection with 320; `done` is called on the shard's thread once none is left.
+  void shut_down(const std::string& reason, std::function<void()> done);
+  void stop();
+  asio::io_context& context() { return context_; }
+  std::size_t connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
+
+  // ---- from the shard's own thread ----
+  Engine& engine() { return engine_; }
+  std::span<std::uint8_t> read_buffer() { return *read_buffer_; }
+  // Before anything from a socket is looked at: the clock, and what other shards have sent before the client could act.
+  void before_input();
+  void forget(ConnectionId id);
+
+ private:
+  static constexpr std::size_t kReadBufferSize = 256 * 1024;
+
+  void run();
+  void turn();
+  void read_mail();
+  void send_outboxes();
+  void arm_timer();
+
+  asio::io_context context_{1};
+  Engine engine_;
+  Mailbox mailbox_;
+  std::vector<Shard*> all_;
+  std::unordered_map<ConnectionId, std::shared_ptr<Connection>> connections_;
+  std::atomic<std::size_t> connection_count_{0};
+  std::unique_ptr<std::array<std::uint8_t, kReadBufferSize>> read_buffer_;
+  asio::steady_timer timer_;
+  Millis armed_ = 0;
+  bool stopped_ = false;
+  std::function<void()> when_empty_;
+  std::thread thread_;
+};
+
+Millis monotonic_ms();
+
+}  // namespace harrier::broker

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/server.hpp"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <latch>
+#include <random>
+#include <thread>
+
+#include "broker/auth/builtin_authenticator.hpp"
+#include "broker/data_directory.hpp"
+#include "broker/net/listener.hpp"
+#include "broker/runtime/shard.hpp"
+#include "broker/version.hpp"
+
+namespace harrier::broker {
+
+namespace {
+
+constexpr std::string_view kShutdownReason = "broker forced connection closure with reason 'shutdown'";  // C-111
+
+std::uint64_t machine_memory_bytes() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = ::sysconf(_SC_PAGE_SIZE);
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
+}
+
+unsigned shard_count(const Config& config) {
+  const unsigned wanted = config.shards != 0 ? config.shards : std::thread::hardware_concurrency();
+  return std::clamp(wanted, 1u, kShardsMax);
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return name.data();
+}
+
+CoreOptions core_options(const Config& config) {
+  CoreOptions options;
+  options.shards = shard_count(config);
+  options.vhosts = config.vhosts;
+  options.product = config.identity.product;
+  options.version = config.identity.version;
+  options.cluster_name = "harrier@" + host_name();
+  for (const auto& [key, value] : config.identity.server_properties) options.server_properties.add(key, value);
+  options.connections_max = config.limits.connections_max;
+  options.channel_max = config.limits.channels_max;
+  options.frame_max = config.limits.frame_max_bytes;
+  options.handshake_frame_max = config.limits.handshake_frame_max_bytes;
+  options.heartbeat_s = static_cast<std::uint16_t>(config.connection.heartbeat.count() / 1000);
+  options.handshake_timeout_ms = config.connection.handshake_timeout.count();
+  options.close_grace_ms = config.connection.close_timeout.count();
+  options.message_size_max = config.limits.message_max_bytes;
+  options.unsent.messages_max = config.consumer.unsent_max_messages;
+  options.unsent.bytes_max = config.consumer.unsent_max_bytes;
+  options.output_high_bytes = config.connection.write_buffer_high_bytes;
+  options.shard_window_bytes = config.memory.shard_window_bytes;
+  options.memory_limit_bytes = config.memory.limit.bytes_of(machine_memory_bytes());
+  options.qos_updates_consumers = static_cast<QosUpdatesConsumers>(config.channel.qos_updates_consumers);
+  return options;
+}
+
+void fill_randomly(std::span<std::uint8_t> bytes) {
+  thread_local std::random_device device;  // the kernel's generator
+  for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(device());
+}
+
+void log_line(int level, const std::string& line) {
+  static constexpr std::array kLevels = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
+                                         spdlog::level::err};
+  spdlog::log(kLevels[static_cast<std::size_t>(level)], "{}", line);
+}
+
+EngineWorld engine_world(const Config& config, std::function<std::uint32_t()> connection_count) {
+  EngineWorld world;
+  BuiltinUserSettings users;
+  users.loopback_users = config.auth.loopback_users;
+  world.authenticator = std::make_shared<BuiltinAuthenticator>(std::move(users));
+  if (config.auth.anonymous_allowed()) {
+    world.sasl.anonymous_login = Credentials{config.auth.anonymous_user, "guest"};
+  } else {
+    world.sasl.anonymous_login.reset();
+  }
+  world.random = fill_randomly;
+  world.connection_count = std::move(connection_count);
+  world.message_bytes = [] { return static_cast<std::uint64_t>(std::max<std::int64_t>(protocol::message_bytes_in_memory(), 0)); };
+  world.log = log_line;
+  return world;
+}
+
+void set_log_level(LogLevel level) {
+  static constexpr std::array kLevels = {spdlog::level::trace, spdlog::level::debug, spdlog::level::info,
+                                         spdlog::level::warn,  spdlog::level::err,   spdlog::level::off};
+  spdlog::set_level(kLevels[static_cast<std::size_t>(level)]);
+}
+
+}  // namespace
+
+Server::Server(Config config) : config_(std::move(config)) {}
+
+Server::~Server() = default;
+
+ExitCode Server::run() {
+  const auto started = std::chrono::steady_clock::now();
+  set_log_level(config_.log.level);
+  data_ = std::make_unique<DataDirectory>(config_.data);
+
+  const CoreOptions options = core_options(config_);
+  const auto count = [this] {
+    std::size_t connections = 0;
+    for (const auto& shard : shards_) connections += shard->connection_count();
+    return static_cast<std::uint32_t>(connections);
+  };
+  for (unsigned id = 0; id < options.shards; ++id) {
+    shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, engine_world(config_, count)));
+  }
+  std::vector<Shard*> all;
+  for (const auto& shard : shards_) all.push_back(shard.get());
+  for (const auto& shard : shards_) shard->connect(all);
+
+  open_listeners();
+  // Signals are blocked in every thread but this one, which waits for them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  for (const auto& shard : shards_) shard->start();
+  for (const auto& listener : listeners_) listener->start();
+
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
+  spdlog::info("{}, ready in {:.1f} ms", start_line(), took.count());
+
+  int received = 0;
+  sigwait(&signals, &received);
+  spdlog::info("{} received: closing connections (again to stop at once)", received == SIGTERM ? "SIGTERM" : "SIGINT");
+  std::signal(SIGTERM, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
+  std::signal(SIGINT, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  shut_down();
+  return ExitCode::Ok;
+}
+
+void Server::open_listeners() {
+  Shard& first = *shards_.front();
+  for (const Endpoint& endpoint : config_.listen) {
+    try {
+      listeners_.push_back(std::make_unique<Listener>(
+          first.context(), endpoint.host, endpoint.port, [this](int socket, asio::ip::tcp protocol) {
+            const std::size_t limit = config_.limits.connections_max;
+            std::size_t open = 0;
+            for (const auto& shard : shards_) open += shard->connection_count();
+            // A few more than the limit may get as far as being told so by connection.open.
+            if (open > limit + limit / 16 + 16) {
+              ::close(socket);
+              return;
+            }
+            shards_[next_shard_++ % shards_.size()]->adopt(socket, protocol);
+          }));
+    } catch (const std::system_error& error) {
+      throw StartError(ExitCode::Listen, "cannot listen on " + to_string(endpoint) + ": " + error.code().message() +
+                                             "; is another broker running? choose another address with --listen");
+    }
+  }
+}
+
+std::string Server::start_line() const {
+  std::string addresses;
+  for (const auto& listener : listeners_) {
+    const auto address = listener->address();
+    const std::string host = address.address().is_v6() ? "[" + address.address().to_string() + "]" : address.address().to_string();
+    addresses += (addresses.empty() ? "" : ", ") + host + ":" + std::to_string(address.port());
+  }
+  return "Harrier " + std::string(kVersion) + " serves AMQP 0-9-1 on " + addresses + ", data in " + data_->path() +
+         " (messages in memory), " + std::to_string(shards_.size()) + (shards_.size() == 1 ? " shard" : " shards");
+}
+
+void Server::shut_down() {
+  asio::post(shards_.front()->context(), [this] {
+    for (const auto& listener : listeners_) listener->stop();
+  });
+  std::latch closed(static_cast<std::ptrdiff_t>(shards_.size()));
+  for (const auto& shard : shards_) shard->shut_down(std::string(kShutdownReason), [&closed] { closed.count_down(); });
+  closed.wait();  // bounded: a client that does not answer connection.close loses its socket after the close timeout
+  for (const auto& shard : shards_) shard->stop();
+  for (const auto& shard : shards_) shard->join();
+}
+
+}  // namespace harrier::broker

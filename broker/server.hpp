@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Server: puts a broker together from its configuration, starts it, and stops it in order. Owned by main's thread, which
+// waits in run(). Whatever keeps it from starting is a StartError with cause and remedy.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/cli/cli.hpp"
+#include "broker/config.hpp"
+
+namespace harrier::broker {
+
+class DataDirectory;
+class Listener;
+class Shard;
+
+class Server {
+ public:
+  explicit Server(Config config);
+  ~Server();
+
+  // Serves until SIGTERM or SIGINT, then closes every connection with 320 and returns. A second signal ends the process.
+  ExitCode run();
+
+ private:
+  void open_listeners();
+  std::string start_line() const;
+  void shut_down();
+
+  const Config config_;
+  std::unique_ptr<DataDirectory> data_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::size_t next_shard_ = 0;
+};
+
+}  // namespace harrier::broker
