@@ -89,8 +89,7 @@ void collect_keys(const std::optional<FieldValue>& value, std::string_view name,
 }  // namespace
 
 void ContentAssembler::begin(const BasicPublish& method, bool discard) {
-  HARRIER_CHECK(state_ == State::Idle);
-  reset();
+  HARRIER_CHECK(state_ == State::Idle && !publish_.message);
   discard_ = discard;
   exchange_.assign(method.exchange);
   routing_key_.assign(method.routing_key);
@@ -114,6 +113,7 @@ bool ContentAssembler::on_frame(const Frame& frame, std::uint64_t body_size_max)
   }
   if (body_received_ < publish_.body_size) return false;
   state_ = State::Idle;
+  if (discard_) publish_ = {};
   return true;
 }
 

@@ -69,8 +69,8 @@ class ContentAssembler {
 
   State state() const { return state_; }
 
-  // A basic.publish was read. With `discard` the content is checked for form and thrown away
-  // (closing channel, C-135).
+  // A basic.publish was read; the content before it has been taken, discarded or reset. With
+  // `discard` the content is checked for form and thrown away (closing channel, C-135).
   void begin(const BasicPublish& method, bool discard);
 
   // A header or body frame, or any other frame while content is expected. True when the content is

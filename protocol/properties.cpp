@@ -6,6 +6,7 @@
 #include "protocol/properties.hpp"
 
 #include <array>
+#include <bit>
 #include <utility>
 
 #include "protocol/check.hpp"
@@ -16,6 +17,15 @@ namespace {
 constexpr std::size_t kFlagsSize = 2;
 constexpr std::uint16_t kContinuation = 1u << 0;
 constexpr std::uint16_t kLowestProperty = kClusterId;
+
+constexpr std::uint16_t kProperties = 0xFFFC;
+
+// Removes the highest flag, whose value comes first on the wire.
+constexpr std::uint16_t take_highest(std::uint16_t& flags) {
+  const std::uint16_t flag = std::bit_floor(flags);
+  flags = static_cast<std::uint16_t>(flags ^ flag);
+  return flag;
+}
 
 enum class Kind { ShortStr, Table, Octet, Timestamp };
 
@@ -58,8 +68,8 @@ std::optional<PropertiesView> PropertiesView::parse(ByteView bytes) {
   ByteReader reader(bytes);
   const std::uint16_t flags = reader.u16();
   if (!reader.ok() || (flags & kContinuation) != 0) return std::nullopt;
-  for (std::uint16_t flag = kContentType; flag >= kLowestProperty; flag >>= 1) {
-    if ((flags & flag) == 0) continue;
+  for (std::uint16_t rest = flags & kProperties; rest != 0;) {
+    const std::uint16_t flag = take_highest(rest);
     const ByteView value = skip_value(reader, kind_of(flag));
     if (!reader.ok()) return std::nullopt;
     if (flag == kHeaders && !validate_table(value.subspan(4))) return std::nullopt;
@@ -78,9 +88,9 @@ PropertiesView PropertiesView::trusted(ByteView bytes) {
 ByteView PropertiesView::value_bytes(PropertyFlag wanted) const {
   ByteReader reader(bytes_);
   reader.u16();
-  for (std::uint16_t flag = kContentType; flag > wanted; flag >>= 1) {
-    if ((flags_ & flag) != 0) skip_value(reader, kind_of(flag));
-  }
+  const auto above = static_cast<std::uint16_t>(~(2u * wanted - 1u));  // wanted is one bit
+  for (std::uint16_t rest = flags_ & above; rest != 0;)
+    skip_value(reader, kind_of(take_highest(rest)));
   if (!has(wanted)) return {reader.position(), std::size_t{0}};
   return skip_value(reader, kind_of(wanted));
 }

@@ -31,7 +31,7 @@ Bytes from_hex(const std::string& hex) {
 }
 
 std::vector<Golden> read_golden(const std::string& name) {
-  std::ifstream file(std::string(HARRIER_GOLDEN_DIR) + "/" + name);
+  std::ifstream file(HARRIER_GOLDEN_DIR "/" + name);
   std::vector<Golden> out;
   std::string text, hex;
   while (std::getline(file, text)) {
