@@ -37,8 +37,7 @@ class BindingTable {
                                            : protocol::ByteView());
     }
 
-   private:
-    friend class BindingTable;
+    // The table's own: the lists that the record is in.
     std::uint32_t hash = 0;
     Slot same_bucket = kNone;  // next with the same hash bucket; in free records the next free one
     Slot next_from = kNone;

@@ -70,12 +70,13 @@ bool DestinationSet::remove(Destination destination) {
   return true;
 }
 
-void DestinationSet::append_to(std::vector<Destination>& out) const {
+std::size_t DestinationSet::append_to(std::vector<Destination>& out) const {
   if (is_one()) {
     out.push_back(one());
   } else if (is_many()) {
     many()->counts.for_each([&out](const Count& count) { out.push_back(count.destination); });
   }
+  return empty() ? 0 : 1;
 }
 
 }  // namespace harrier::routing

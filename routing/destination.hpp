@@ -56,7 +56,9 @@ class DestinationSet {
   void add(Destination destination);
   bool remove(Destination destination);  // one binding's worth; false if there is none
 
-  void append_to(std::vector<Destination>& out) const;
+  // Returns the number of sets appended, 0 or 1: matchers add them up, and where one set is all
+  // that was found there are no duplicates to look for.
+  std::size_t append_to(std::vector<Destination>& out) const;
 
  private:
   struct Count {

@@ -22,8 +22,9 @@ bool DirectMatcher::remove(std::string_view key, Destination destination) {
   return true;
 }
 
-void DirectMatcher::match(std::string_view key, std::vector<Destination>& out) const {
-  if (const KeyEntry* entry = keys_.find(key)) entry->destinations.append_to(out);
+std::size_t DirectMatcher::match(std::string_view key, std::vector<Destination>& out) const {
+  const KeyEntry* entry = keys_.find(key);
+  return entry == nullptr ? 0 : entry->destinations.append_to(out);
 }
 
 }  // namespace harrier::routing

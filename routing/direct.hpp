@@ -4,6 +4,7 @@
 // is shared with the registry's record of the binding.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +19,7 @@ class DirectMatcher {
  public:
   void add(const Ref<Text>& key, Destination destination);
   bool remove(std::string_view key, Destination destination);  // false if there is none
-  void match(std::string_view key, std::vector<Destination>& out) const;
+  std::size_t match(std::string_view key, std::vector<Destination>& out) const;
   bool empty() const { return keys_.empty(); }
 
  private:

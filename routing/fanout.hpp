@@ -3,6 +3,7 @@
 // FanoutMatcher: every destination, whatever the key or the headers (C-195). A persistent value.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "routing/destination.hpp"
@@ -13,7 +14,7 @@ class FanoutMatcher {
  public:
   void add(Destination destination) { destinations_.add(destination); }
   bool remove(Destination destination) { return destinations_.remove(destination); }
-  void match(std::vector<Destination>& out) const { destinations_.append_to(out); }
+  std::size_t match(std::vector<Destination>& out) const { return destinations_.append_to(out); }
   bool empty() const { return destinations_.empty(); }
 
  private:

@@ -193,22 +193,23 @@ bool HeadersMatcher::remove(TableView arguments, Destination destination) {
   return removed;
 }
 
-void HeadersMatcher::match(TableView headers, HeadersScratch& scratch,
-                           std::vector<Destination>& out) const {
-  always_.append_to(out);
-  if (buckets_.empty()) return;
+std::size_t HeadersMatcher::match(TableView headers, HeadersScratch& scratch,
+                                  std::vector<Destination>& out) const {
+  std::size_t sets = always_.append_to(out);
+  if (buckets_.empty()) return sets;
   collect(headers, scratch.headers);
   const auto match_bucket = [&](std::uint64_t pair) {
     const Bucket* bucket = buckets_.find(pair);
     if (bucket == nullptr) return;
     bucket->rules.for_each([&](const RuleEntry& entry) {
-      if (entry.rule->matches(scratch)) entry.destinations.append_to(out);
+      if (entry.rule->matches(scratch)) sets += entry.destinations.append_to(out);
     });
   };
   for (const HeadersScratch::Header& header : scratch.headers) {
     match_bucket(presence_pair(header.name));
     match_bucket(value_pair(header.name, header.value));
   }
+  return sets;
 }
 
 }  // namespace harrier::routing

@@ -40,8 +40,9 @@ class HeadersMatcher {
   bool remove(protocol::TableView arguments, Destination destination);  // false if there is none
 
   // Appends the destinations of every rule that matches; one may come more than once.
-  void match(protocol::TableView headers, HeadersScratch& scratch,
-             std::vector<Destination>& out) const;
+  // Returns the number of sets appended (DestinationSet::append_to).
+  std::size_t match(protocol::TableView headers, HeadersScratch& scratch,
+                    std::vector<Destination>& out) const;
   bool empty() const { return always_.empty() && buckets_.empty(); }
 
  private:

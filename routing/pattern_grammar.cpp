@@ -24,13 +24,13 @@ struct Append {
   }
 };
 
-const auto end_of_word = &x3::lit('.') | x3::eoi;
-const auto star = x3::raw[x3::lit('*') >> end_of_word][Append<Kind::Star>{}];
-const auto hash = x3::raw[x3::lit('#') >> end_of_word][Append<Kind::Hash>{}];
-const auto literal = x3::raw[*(x3::char_ - '.')][Append<Kind::Literal>{}];
-const auto word = star | hash | literal;
-const auto pattern_grammar = x3::rule<struct PatternRule, Pattern>("pattern") =
-    x3::eoi | (word % '.' >> x3::eoi);
+const auto kEndOfWord = &x3::lit('.') | x3::eoi;
+const auto kStar = x3::raw[x3::lit('*') >> kEndOfWord][Append<Kind::Star>{}];
+const auto kHash = x3::raw[x3::lit('#') >> kEndOfWord][Append<Kind::Hash>{}];
+const auto kLiteral = x3::raw[*(x3::char_ - '.')][Append<Kind::Literal>{}];
+const auto kWord = kStar | kHash | kLiteral;
+const auto kPattern = x3::rule<struct PatternRule, Pattern>("pattern") =
+    x3::eoi | (kWord % '.' >> x3::eoi);
 
 PatternError too_long(std::string_view text) {
   constexpr std::size_t kShownBytes = 40;
@@ -47,7 +47,7 @@ std::variant<Pattern, PatternError> parse_pattern(std::string_view text) {
   Pattern pattern;
   const char* at = text.data();
   const char* const end = text.data() + text.size();
-  const bool matched = x3::parse(at, end, pattern_grammar, pattern);
+  const bool matched = x3::parse(at, end, kPattern, pattern);
   // Every text of legal length is a pattern: a word may hold any byte.
   HARRIER_CHECK(matched && at == end);
   return pattern;

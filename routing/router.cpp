@@ -16,7 +16,8 @@ struct Router::Impl {
   HeadersScratch headers_scratch;
   std::vector<ExchangeId> pending;  // exchanges still to be evaluated
   ScratchSet seen;                  // exchanges that are or were pending (C-189)
-  std::vector<Destination> found;
+  std::vector<Destination> found;   // by the exchange that is being evaluated
+  std::size_t sets = 0;             // of destinations that were found, by all exchanges together
   bool saw_headers_exchange = false;
 
   void match(const ExchangeNode& node, const RouteRequest& request);
@@ -29,18 +30,18 @@ struct Router::Impl {
 
 void Router::Impl::match_key(const ExchangeNode& node, std::string_view key) {
   if (const auto* direct = std::get_if<DirectMatcher>(&node.matcher)) {
-    direct->match(key, found);
+    sets += direct->match(key, found);
   } else if (const auto* topic = std::get_if<TopicMatcher>(&node.matcher)) {
-    topic->match(key, topic_scratch, found);
+    sets += topic->match(key, topic_scratch, found);
   }
 }
 
 void Router::Impl::match(const ExchangeNode& node, const RouteRequest& request) {
   if (const auto* fanout = std::get_if<FanoutMatcher>(&node.matcher)) {
-    fanout->match(found);
+    sets += fanout->match(found);
   } else if (const auto* headers = std::get_if<HeadersMatcher>(&node.matcher)) {
     saw_headers_exchange = true;
-    headers->match(request.headers, headers_scratch, found);
+    sets += headers->match(request.headers, headers_scratch, found);
   } else {
     match_key(node, request.routing_key);
     for (const std::string& key : request.extra_keys) match_key(node, key);  // C-194, C-538
@@ -50,17 +51,17 @@ void Router::Impl::match(const ExchangeNode& node, const RouteRequest& request) 
 namespace {
 
 // The default exchange is every queue's own name; nothing can be bound to it (C-187).
-void match_default(const TopologyData& data, const RouteRequest& request,
-                   std::vector<Destination>& found) {
+std::size_t match_default(const TopologyData& data, const RouteRequest& request,
+                          std::vector<Destination>& found) {
   const auto match = [&](std::string_view key) {
     if (const QueueEntry* queue = data.find_queue(key)) found.emplace_back(queue->id);
   };
   match(request.routing_key);
   for (const std::string& key : request.extra_keys) match(key);
+  return found.size();
 }
 
 void remove_duplicates(std::vector<QueueId>& queues) {
-  if (queues.size() < 2) return;
   std::sort(queues.begin(), queues.end());
   queues.erase(std::unique(queues.begin(), queues.end()), queues.end());
 }
@@ -71,6 +72,7 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
                            std::vector<QueueId>& out) {
   pending.clear();
   seen.clear();
+  sets = 0;
   saw_headers_exchange = false;
   visit(request.exchange->id);
   while (!pending.empty()) {
@@ -79,7 +81,7 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
     HARRIER_CHECK(node != nullptr);  // bindings go with the exchanges they lead to
     found.clear();
     if (node->definition->name.empty()) {
-      match_default(data, request, found);
+      sets += match_default(data, request, found);
     } else {
       match(*node, request);
     }
@@ -96,7 +98,7 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
       visit(alternate->id);
     }
   }
-  remove_duplicates(out);
+  if (sets > 1) remove_duplicates(out);
 }
 
 Router::Router() : impl_(std::make_unique<Impl>()) {}

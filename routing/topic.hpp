@@ -26,12 +26,7 @@
 namespace harrier::routing {
 
 // Memory that a match needs and leaves behind for the next one; one per thread.
-class TopicScratch {
- public:
-  TopicScratch() = default;
-
- private:
-  friend class TopicMatch;
+struct TopicScratch {
   // A place in the trie: `position` words of the node's label have been consumed.
   struct State {
     const TopicNode* node = nullptr;
@@ -50,7 +45,9 @@ class TopicMatcher {
   bool remove(const Pattern& pattern, Destination destination);  // false if there is none
 
   // Appends the destinations of every pattern that matches; one may come more than once.
-  void match(std::string_view key, TopicScratch& scratch, std::vector<Destination>& out) const;
+  // Returns the number of sets appended (DestinationSet::append_to).
+  std::size_t match(std::string_view key, TopicScratch& scratch,
+                    std::vector<Destination>& out) const;
 
   bool empty() const { return !root_; }
   std::size_t word_count() const;  // different words in use

@@ -22,18 +22,19 @@ class TopicMatch {
     scratch.seen.clear();
   }
 
-  void run(std::string_view key) {
+  std::size_t run(std::string_view key) {
     reach({matcher_.root_.get(), 0, false});
     scratch_.current.swap(scratch_.next);
     // The empty key has no words (C-531); otherwise a word ends at each '.' and at the end.
     for (std::size_t begin = 0; !key.empty() && begin <= key.size();) {
-      if (scratch_.current.empty() && scratch_.looping.empty()) return;
+      if (scratch_.current.empty() && scratch_.looping.empty()) break;
       const std::size_t end = std::min(key.find('.', begin), key.size());
       read_word(key.substr(begin, end - begin));
       begin = end + 1;
     }
     for (const State& state : scratch_.current) emit_if_complete(state);
     for (const State& state : scratch_.looping) emit_if_complete(state);
+    return sets_;
   }
 
  private:
@@ -44,7 +45,7 @@ class TopicMatch {
   }
 
   void emit_if_complete(const State& state) {
-    if (at_end_of_label(state)) state.node->destinations.append_to(out_);
+    if (at_end_of_label(state)) sets_ += state.node->destinations.append_to(out_);
   }
 
   void read_word(std::string_view text) {
@@ -72,18 +73,18 @@ class TopicMatch {
       }
       return;
     }
-    if (node.has_star()) reach({node.child(star_word_, star_hash_), 1, state.below_hash});
-    if (word == nullptr) return;
-    if (const TopicNode* child = node.child(word, hash)) reach({child, 1, state.below_hash});
+    if (node.has_star()) reach_child(node, star_word_, star_hash_, state.below_hash);
+    if (word != nullptr) reach_child(node, word, hash, state.below_hash);
+  }
+
+  void reach_child(const TopicNode& node, const Text* word, std::uint64_t hash, bool below_hash) {
+    if (const TopicNode* child = node.child(word, hash)) reach({child, 1, below_hash});
   }
 
   void reach(const State& state) {
-    if (at_end_of_label(state)) {
-      if (state.node->is_leaf() && state.node->destinations.empty()) return;
-      scratch_.next.push_back(state);
-    } else if (state.node->label()[state.position] != hash_word_) {
-      scratch_.next.push_back(state);
-    }
+    const bool reads_a_word =
+        at_end_of_label(state) || state.node->label()[state.position] != hash_word_;
+    if (reads_a_word) scratch_.next.push_back(state);
     pass_hash(state);
   }
 
@@ -92,8 +93,11 @@ class TopicMatch {
     if (!at_end_of_label(state)) {
       if (state.node->label()[state.position] != hash_word_) return;
       reach_behind_hash({state.node, state.position + 1, true}, state.below_hash);
-    } else if (state.node->has_hash()) {
-      reach_behind_hash({state.node->child(hash_word_, hash_hash_), 1, true}, state.below_hash);
+      return;
+    }
+    if (!state.node->has_hash()) return;
+    if (const TopicNode* child = state.node->child(hash_word_, hash_hash_)) {
+      reach_behind_hash({child, 1, true}, state.below_hash);
     }
   }
 
@@ -101,7 +105,7 @@ class TopicMatch {
     if (was_below_hash && !scratch_.seen.insert(identity(state))) return;
     if (at_end_of_label(state) && state.node->is_leaf()) {
       // It matches whatever follows, and nothing else can come of it.
-      state.node->destinations.append_to(out_);
+      sets_ += state.node->destinations.append_to(out_);
       return;
     }
     scratch_.looping.push_back(state);
@@ -116,6 +120,7 @@ class TopicMatch {
   const TopicMatcher& matcher_;
   TopicScratch& scratch_;
   std::vector<Destination>& out_;
+  std::size_t sets_ = 0;
   const Text* const star_word_ = star_word();
   const Text* const hash_word_ = hash_word();
   // Known at compile time in all but name.
@@ -123,9 +128,9 @@ class TopicMatch {
   const std::uint64_t hash_hash_ = TopicNode::ChildTraits::hash(hash_word_);
 };
 
-void TopicMatcher::match(std::string_view key, TopicScratch& scratch,
-                         std::vector<Destination>& out) const {
-  if (root_) TopicMatch(*this, scratch, out).run(key);
+std::size_t TopicMatcher::match(std::string_view key, TopicScratch& scratch,
+                                std::vector<Destination>& out) const {
+  return root_ ? TopicMatch(*this, scratch, out).run(key) : 0;
 }
 
 }  // namespace harrier::routing

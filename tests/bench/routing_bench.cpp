@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <iomanip>
 #include <iostream>
 #include <random>
 #include <sstream>
@@ -150,9 +151,8 @@ class Report {
                   << ", \"unit\": \"" << unit << "\"}";
       first_ = false;
     } else {
-      std::cout << what << "  " << shape << "  " << bindings
-                << " bindings: " << static_cast<std::uint64_t>(value * 100) / 100.0 << ' ' << unit
-                << '\n'
+      std::cout << what << "  " << shape << "  " << bindings << " bindings: " << std::fixed
+                << std::setprecision(value < 1000 ? 1 : 0) << value << ' ' << unit << '\n'
                 << std::flush;
     }
   }
@@ -165,6 +165,7 @@ class Report {
 
 void measure_routes(const Options& options, Report& report, const Shape& shape,
                     std::uint64_t bindings) {
+  ::malloc_trim(0);  // tidying up behind the measurement before is not part of this one
   Registry registry;
   add_queues(registry);
   TopologyPtr topology = registry.snapshot();

@@ -44,6 +44,7 @@ void compare(const State& state, std::string_view key) {
   std::vector<Destination> out;
   state.matcher.match(key, scratch, out);
   std::vector<std::uint64_t> found;
+  found.reserve(out.size());
   for (const Destination destination : out) {
     found.push_back(static_cast<std::uint64_t>(destination.queue()));
   }

@@ -15,6 +15,7 @@ std::vector<std::uint64_t> contents(const DestinationSet& set) {
   std::vector<Destination> out;
   set.append_to(out);
   std::vector<std::uint64_t> packed;
+  packed.reserve(out.size());
   for (const Destination destination : out) packed.push_back(destination.packed());
   std::sort(packed.begin(), packed.end());
   return packed;

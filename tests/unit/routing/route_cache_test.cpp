@@ -132,6 +132,7 @@ TEST(RouteCache, IsBounded) {
   RouteCache::Key key{1, 1, ExchangeId{1}, ""};
   EXPECT_EQ(cache.find(key), nullptr);
   std::vector<std::string> keys;
+  keys.reserve(20'000);
   for (int i = 0; i < 20'000; ++i) keys.push_back("key-" + std::to_string(i));
   std::size_t known = 0;
   for (std::uint64_t i = 0; i < keys.size(); ++i) {

@@ -206,6 +206,50 @@ TEST(Alternate, AppliesToEveryType) {
   }
 }
 
+TEST(Router, WideExchangesThatOverlap) {
+  constexpr int kQueues = 3000;
+  Broker broker;
+  Names all;
+  broker.exchange("both", ExchangeType::Fanout);
+  broker.bind_exchange("both", "amq.fanout", "");
+  broker.bind_exchange("both", "amq.topic", "");
+  for (int i = 0; i < kQueues; ++i) {
+    all.push_back("q" + std::to_string(i));
+    broker.queue(all.back());
+    broker.bind("amq.fanout", all.back(), "");
+    broker.bind("amq.topic", all.back(), "#");
+    broker.bind("amq.topic", all.back(), "key");
+  }
+  std::sort(all.begin(), all.end());
+  for (const char* exchange : {"amq.fanout", "amq.topic", "both"}) {
+    EXPECT_EQ(broker.route(exchange, "key"), all) << exchange;
+  }
+}
+
+TEST(Router, ManyBindingsOnOneTopicExchange) {
+  constexpr int kQueues = 100;
+  constexpr int kBindings = 30'000;
+  Broker broker;
+  for (int i = 0; i < kQueues; ++i) broker.queue("q" + std::to_string(i));
+  const auto queue_of = [](int i) { return "q" + std::to_string(i % kQueues); };
+  const auto key_of = [](int i) {
+    const std::string device = "device" + std::to_string(i);
+    return i % 3 == 0 ? "site.*." + device : i % 3 == 1 ? "#." + device : "site.x." + device;
+  };
+  for (int i = 0; i < kBindings; ++i) broker.bind("amq.topic", queue_of(i), key_of(i));
+  const auto before = broker.registry.snapshot();
+  for (int i = 0; i < kBindings; i += 2) {
+    ASSERT_EQ(broker.unbind("amq.topic", queue_of(i), key_of(i)).bindings.size(), 1U);
+  }
+  const auto after = broker.registry.snapshot();
+  for (int i = 0; i < kBindings; i += 7) {
+    const std::string key = "site.x.device" + std::to_string(i);
+    const Names expected{queue_of(i)};
+    ASSERT_EQ(route_on(broker.router, *before, "amq.topic", key), expected);
+    ASSERT_EQ(route_on(broker.router, *after, "amq.topic", key), i % 2 == 0 ? Names{} : expected);
+  }
+}
+
 TEST(Router, SnapshotsDoNotChange) {
   Broker broker;
   broker.queue("q");
