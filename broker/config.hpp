@@ -73,10 +73,10 @@ struct AuthConfig {
 // What one client, or all of them, can make the broker hold.
 struct LimitsConfig {
   std::uint32_t connections_max = 65'536;
-  std::uint16_t channels_max = 2'047;                    // per connection; tune's channel-max
-  std::uint32_t frame_max_bytes = 128 * kKiB;            // tune's frame-max
-  std::uint32_t handshake_frame_max_bytes = 128 * kKiB;  // before tune: client properties (C-023)
-  std::uint32_t message_max_bytes = 16 * kMiB;           // body (C-307)
+  std::uint16_t channels_max = 2'047;                  // per connection; tune's channel-max
+  std::uint32_t frame_max_bytes = 128 * kKiB;          // tune's frame-max
+  std::uint32_t handshake_frame_max_bytes = 8 * kKiB;  // before tune: client properties (C-023)
+  std::uint32_t message_max_bytes = 16 * kMiB;         // body (C-307)
   friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };
 

@@ -128,6 +128,7 @@ class Channel {
   // channel_queue.cpp
   const routing::QueueEntry& existing_queue(std::string_view name);  // 404, 405
   std::string named_queue(std::string_view name) const;              // "" = the last declared one (C-245)
+  void refuse_stream(const routing::QueueEntry& queue, std::string_view method) const;  // 540
   void refuse_other_owner(const routing::QueueEntry& queue) const;   // 405
   void declare_passive(const std::string& name, bool nowait);
   void declare_reply_to(const std::string& name, bool nowait);       // C-493
@@ -147,13 +148,15 @@ class Channel {
   void send_return(const MessagePtr& message);
 
   // channel_consume.cpp
+  void check_stream_consumer(const std::string& name, bool no_ack) const;
   void consume_direct_reply(const protocol::BasicConsume& method, const std::string& tag);
   void erase_consumer(std::uint32_t number);
   std::uint64_t send_deliver(std::string_view tag, bool redelivered, const MessagePtr& message);
 
   // channel_ack.cpp
   void settle_tags(std::uint64_t tag, bool multiple, Outcome outcome);
-  void settle(const Unacked& unacked, Outcome outcome);
+  void settle(const Unacked& unacked, Outcome outcome, bool more);
+  void settle_together(const std::vector<Unacked>& together, Outcome outcome);
   void recover();
   void update_consumers(std::function<void()> then);
   void give_grants();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Settling deliveries and limiting them: ack, nack, reject, recover, qos (conformance 5.1, 5.8, 5.9).
-#include <bit>
+
+#include <algorithm>
 
 #include "broker/core/channel_impl.hpp"
 #include "broker/core/engine.hpp"
@@ -46,16 +47,28 @@ void Channel::settle_tags(std::uint64_t tag, bool multiple, Outcome outcome) {
     return;
   }
   if (multiple) {
-    unacked_.take_to(last, [&](std::uint64_t, Unacked unacked) { settle(unacked, outcome); });
+    std::vector<Unacked> together;
+    unacked_.take_to(last, [&](std::uint64_t, Unacked unacked) { together.push_back(unacked); });
+    settle_together(together, outcome);
   } else {
-    settle(*unacked_.take(tag), outcome);
+    settle(*unacked_.take(tag), outcome, false);
   }
   if (!grant_queue_.empty()) give_grants();
 }
 
-void Channel::settle(const Unacked& unacked, Outcome outcome) {
+void Channel::settle(const Unacked& unacked, Outcome outcome, bool more) {
   if (unacked.from_consumer) --outstanding_;
-  engine().settle({unacked.queue, unacked.seq, unacked.slot, outcome});
+  engine().settle({unacked.queue, unacked.seq, unacked.slot, outcome, more});
+}
+
+void Channel::settle_together(const std::vector<Unacked>& together, Outcome outcome) {
+  std::vector<QueueId> ended;  // queues whose last one has been met, from behind
+  std::vector<bool> more(together.size());
+  for (std::size_t i = together.size(); i-- > 0;) {
+    more[i] = std::ranges::find(ended, together[i].queue) != ended.end();
+    if (!more[i]) ended.push_back(together[i].queue);
+  }
+  for (std::size_t i = 0; i < together.size(); ++i) settle(together[i], outcome, more[i]);
 }
 
 void Channel::on(const protocol::BasicRecover& method) {
@@ -75,7 +88,9 @@ void Channel::recover() {
   unacked_.for_each_to(last_delivery_tag_, [&](std::uint64_t tag, const Unacked& unacked) {
     if (!unacked.in_transaction) tags.push_back(tag);
   });
-  for (const std::uint64_t tag : tags) settle(*unacked_.take(tag), Outcome::Requeue);
+  std::vector<Unacked> together;
+  for (const std::uint64_t tag : tags) together.push_back(*unacked_.take(tag));
+  settle_together(together, Outcome::Requeue);
   give_grants();
 }
 

@@ -29,6 +29,8 @@ void Channel::on(const protocol::BasicConsume& method) {
     throw AmqpError(ReplyCode::NotImplemented, in_vhost("queue", name, vhost) + " does not support global qos");
   }
 
+  if (type == QueueType::Stream) check_stream_consumer(name, method.no_ack);
+
   const std::uint32_t number = session_.next_consumer_number();
   Consumer consumer;
   consumer.tag = tag;
@@ -56,6 +58,15 @@ void Channel::on(const protocol::BasicConsume& method) {
     send(ok);
   });
   engine().send_to_queue(queue.id, std::move(request));
+}
+
+// What is read from a log is paced by its reader (C-477, C-478).
+void Channel::check_stream_consumer(const std::string& name, bool no_ack) const {
+  const std::string subject = "stream " + in_vhost("queue", name, session_.vhost().name);
+  if (no_ack) throw AmqpError(ReplyCode::NotImplemented, "automatic acknowledgement not supported by " + subject);
+  if (default_prefetch_ == 0) {
+    throw AmqpError(ReplyCode::PreconditionFailed, "consumer prefetch count is not set for " + subject);
+  }
 }
 
 void Channel::on(const protocol::BasicCancel& method) {
@@ -157,11 +168,10 @@ void Channel::return_credit(std::uint32_t number) {
 }
 
 void Channel::on(const protocol::BasicGet& method) {
-  if (method.queue == kReplyToName) {
-    throw AmqpError(ReplyCode::NotImplemented, "basic.get not supported by queue '" + std::string(kReplyToName) + "'");
-  }
   const std::string name = named_queue(method.queue);
-  const QueueId queue = existing_queue(name).id;
+  const routing::QueueEntry& entry = existing_queue(name);
+  refuse_stream(entry, "basic.get");
+  const QueueId queue = entry.id;
   if (!method.no_ack) session_.touch(queue, *this);
   const ReplyTo to = ask([this, name, no_ack = method.no_ack](Reply& reply) {
     if (std::holds_alternative<QueueMissing>(reply.result)) {

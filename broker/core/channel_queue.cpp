@@ -19,6 +19,13 @@ const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
   return *queue;
 }
 
+// A log has no head to take from (C-249, C-485).
+void Channel::refuse_stream(const routing::QueueEntry& queue, std::string_view method) const {
+  if (read_queue_settings(queue.arguments).type != QueueType::Stream) return;
+  throw AmqpError(ReplyCode::NotImplemented, std::string(method) + " not supported by stream queues " +
+                                                 in_vhost("queue", queue.name, session_.vhost().name));
+}
+
 void Channel::refuse_other_owner(const routing::QueueEntry& queue) const {
   if (queue.owner == 0 || queue.owner == static_cast<std::uint64_t>(ref_.connection)) return;
   throw AmqpError(ReplyCode::ResourceLocked, locked_text(queue.name, session_.vhost().name));
@@ -124,9 +131,6 @@ void Channel::bind_queue(std::string_view queue, std::string_view exchange, std:
   change.binding.arguments = protocol::Table(arguments);
   change.connection = ref_.connection;
   change.unbind = unbind;
-  if (change.binding.destination == kReplyToName || change.binding.destination.starts_with(kReplyToPrefix)) {
-    throw AmqpError(ReplyCode::AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue");
-  }
   if (change.binding.source.empty()) {
     throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
   }
@@ -143,6 +147,7 @@ void Channel::bind_queue(std::string_view queue, std::string_view exchange, std:
 void Channel::on(const protocol::QueuePurge& method) {
   const std::string name = named_queue(method.queue);
   const routing::QueueEntry& queue = existing_queue(name);
+  refuse_stream(queue, "queue.purge");
   const ReplyTo to = ask([this, name, nowait = method.nowait](Reply& reply) {
     const auto* counted = std::get_if<Counted>(&reply.result);
     if (counted == nullptr) {

@@ -43,7 +43,7 @@ void Channel::on(const protocol::TxCommit&) {
     for (const QueueId queue : publish.queues) engine().publish({queue, publish.message, ref_, 1});
   }
   for (const TxSettle& settle : settles) {
-    if (auto unacked = unacked_.take(settle.tag)) this->settle(*unacked, settle.outcome);
+    if (auto unacked = unacked_.take(settle.tag)) this->settle(*unacked, settle.outcome, false);
   }
   give_grants();
   --tx_unsettled_;

@@ -28,7 +28,7 @@ struct CoreOptions {
   std::uint16_t channel_max = 2'047;        // 0 = no limit
   std::uint32_t frame_max = 131'072;        // 0 = no limit
   std::uint32_t frame_max_min = 4'096;      // smallest that a client may ask for
-  std::uint32_t handshake_frame_max = 131'072;
+  std::uint32_t handshake_frame_max = 8'192;  // C-023
   std::uint16_t heartbeat_s = 60;
   Millis handshake_timeout_ms = 10'000;     // C-008
   Millis close_grace_ms = 3'000;            // C-078: input is ignored this long before TCP is closed

@@ -31,6 +31,11 @@ void Queue::publish(MessagePtr message, Outlet& outlet) {
 }
 
 void Queue::settle(const Settle& settle, Outlet& outlet) {
+  take_back(settle);
+  if (!settle.more) deliver(outlet);
+}
+
+void Queue::take_back(const Settle& settle) {
   if (settle.slot >= slots_.size() || !slots_[settle.slot]) return;
   QueueConsumer& consumer = *slots_[settle.slot];
   std::optional<MessagePtr> message = consumer.unsettled.take(settle.seq);
@@ -41,7 +46,6 @@ void Queue::settle(const Settle& settle, Outlet& outlet) {
   } else {
     list_if_able(consumer);
   }
-  deliver(outlet);
 }
 
 GetResult Queue::get(const ChannelRef& channel, bool no_ack) {

@@ -63,6 +63,7 @@ class Queue {
     }
   };
 
+  void take_back(const Settle& settle);
   QueueConsumer& add_slot();
   void free_slot(QueueConsumer& consumer);
   QueueConsumer* find(const ConsumerRef& ref);

@@ -26,7 +26,12 @@ std::string Session::name() const {
 }
 
 std::size_t Session::receive(ByteView input) {
-  engine_.mark_dirty(*this);
+  const std::size_t used = receive_frames(input);
+  if (used > 0) engine_.mark_dirty(*this);
+  return used;
+}
+
+std::size_t Session::receive_frames(ByteView input) {
   std::size_t used = 0;
   if (phase_ == Phase::Header) used = receive_header(input);
   while (phase_ != Phase::Header && wants_input()) {
@@ -294,6 +299,7 @@ bool Session::must_block(const Frame& frame) {
     return false;
   }
   blocked_ = true;
+  engine_.mark_dirty(*this);
   if (can_be_blocked_ && !std::exchange(blocked_told_, true)) {
     protocol::ConnectionBlocked blocked;
     blocked.reason = alarm.memory && alarm.disk ? "low on memory & disk" : alarm.memory ? "low on memory" : "low on disk";

@@ -116,6 +116,7 @@ class Session {
   };
   static std::string_view phase_name(Phase phase);
 
+  std::size_t receive_frames(protocol::ByteView input);
   std::size_t receive_header(protocol::ByteView input);
   void on_frame(const protocol::Frame& frame);
   void on_handshake_frame(const protocol::Frame& frame);

@@ -27,14 +27,6 @@ bool is_known_type(const Frame& frame) {
          is(frame, FrameType::Heartbeat);
 }
 
-std::string first_octets(ByteView bytes) {
-  std::string text;
-  for (const std::uint8_t octet : bytes.first(std::min<std::size_t>(bytes.size(), 16))) {
-    text += (text.empty() ? "" : ",") + std::to_string(octet);
-  }
-  return "<<" + text + (bytes.size() > 16 ? ",...>>" : ">>");
-}
-
 }  // namespace
 
 std::string_view Session::phase_name(Phase phase) {
@@ -71,13 +63,8 @@ void Session::frame_error(ByteView input, FrameStatus status) {
 void Session::on_running_frame(const Frame& frame) {
   if (!is_known_type(frame)) {
     // The frame is whole, but who sends such a thing cannot be trusted with the next one.
-    std::vector<std::uint8_t> octets(protocol::kFrameHeaderSize);
-    octets[0] = frame.type;
-    protocol::put_u32(protocol::put_u16(octets.data() + 1, frame.channel),
-                      static_cast<std::uint32_t>(frame.payload.size()));
-    octets.insert(octets.end(), frame.payload.begin(), frame.payload.end());
-    octets.push_back(protocol::kFrameEnd);
-    frame_error(octets, FrameStatus::Complete);
+    close_connection(ReplyCode::FrameError, protocol::malformed_frame_text(frame), {});
+    stream_broken_ = true;
     return;
   }
   if (is(frame, FrameType::Heartbeat)) {
@@ -99,21 +86,11 @@ void Session::on_running_frame(const Frame& frame) {
 
 protocol::Method Session::decode(const Frame& frame) {
   protocol::Method method;
-  switch (protocol::decode_method(frame.payload, method)) {
-    case protocol::DecodeStatus::Ok:
-      return method;
-    case protocol::DecodeStatus::UnknownMethod: {
-      const MethodId id = protocol::peek_method(frame.payload).value_or(MethodId{});
-      throw AmqpError(ReplyCode::CommandInvalid, "unknown method " + std::to_string(id.class_id) + "/" +
-                                                     std::to_string(id.method_id));
-    }
-    case protocol::DecodeStatus::BadUtf8:
-      throw AmqpError(ReplyCode::FrameError, "cannot decode " + first_octets(frame.payload) +
-                                                 ": a short string is malformed UTF-8");
-    case protocol::DecodeStatus::Malformed:
-      break;
-  }
-  throw AmqpError(ReplyCode::FrameError, "cannot decode " + first_octets(frame.payload));
+  const protocol::DecodeStatus status = protocol::decode_method(frame.payload, method);
+  if (status == protocol::DecodeStatus::Ok) return method;
+  throw AmqpError(status == protocol::DecodeStatus::UnknownMethod ? ReplyCode::CommandInvalid : ReplyCode::FrameError,
+                  protocol::decode_error_text(status, frame.payload),
+                  status == protocol::DecodeStatus::BadUtf8 ? AmqpError::kNoMethod : MethodId{});
 }
 
 void Session::on_connection_method(const Frame& frame) {
@@ -220,9 +197,11 @@ void Session::on_content(Channel& channel, const Frame& frame) {
     if (channel.state() == Channel::State::Unopened) {
       throw AmqpError(ReplyCode::ChannelError, "expected 'channel.open'");
     }
-    const bool discard = channel.assembler().discarding();
-    protocol::Publish publish = channel.assembler().take();
-    if (!discard) channel.publish(std::move(publish));
+    if (channel.assembler().discarding()) {
+      channel.assembler().reset();
+    } else {
+      channel.publish(channel.assembler().take());
+    }
   });
 }
 

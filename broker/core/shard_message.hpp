@@ -41,6 +41,9 @@ struct Settle {
   Seq seq = 0;
   std::uint32_t slot = 0;  // as the delivery said
   Outcome outcome = Outcome::Ack;
+  // More of the same method follows for this queue: it hands out again after the last one only, or messages that return
+  // together could go out again in the wrong order.
+  bool more = false;
 };
 
 struct Get {
