@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// DataDirectory: the folder of one broker, made if missing and locked while this object lives. Failure to make, write or
-// lock it is a StartError that says which, and what to do.
+// DataDirectory: the folder of one broker, made if missing and locked while this object lives.
+// Failure to make, write or lock it is a StartError that says which, and what to do.
 #pragma once
 
 #include <string>

@@ -6,5 +6,6 @@
 
 int main(int argc, char** argv) {
   using namespace harrier::broker;
-  return run_cli(argc, argv, std::cout, std::cerr, [](const Config& config) { return Server(config).run(); });
+  return run_cli(argc, argv, std::cout, std::cerr,
+                 [](const Config& config) { return Server(config).run(); });
 }

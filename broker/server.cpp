@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/server.hpp"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <asio/post.hpp>
-#include <asio/signal_set.hpp>
-#include <asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -15,8 +11,14 @@
 #include <random>
 #include <thread>
 
+#include <asio/post.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <spdlog/spdlog.h>
+
 #include "broker/auth/builtin_authenticator.hpp"
 #include "broker/data_directory.hpp"
+#include "broker/net/connection.hpp"
 #include "broker/net/listener.hpp"
 #include "broker/runtime/shard.hpp"
 #include "broker/version.hpp"
@@ -25,7 +27,8 @@ namespace harrier::broker {
 
 namespace {
 
-constexpr std::string_view kShutdownReason = "broker forced connection closure with reason 'shutdown'";  // C-111
+constexpr std::string_view kShutdownReason =
+    "broker forced connection closure with reason 'shutdown'";  // C-111
 
 std::uint64_t machine_memory_bytes() {
   const long pages = ::sysconf(_SC_PHYS_PAGES);
@@ -51,7 +54,8 @@ CoreOptions core_options(const Config& config) {
   options.product = config.identity.product;
   options.version = config.identity.version;
   options.cluster_name = "harrier@" + host_name();
-  for (const auto& [key, value] : config.identity.server_properties) options.server_properties.add(key, value);
+  for (const auto& [key, value] : config.identity.server_properties)
+    options.server_properties.add(key, value);
   options.connections_max = config.limits.connections_max;
   options.channel_max = config.limits.channels_max;
   options.frame_max = config.limits.frame_max_bytes;
@@ -65,7 +69,8 @@ CoreOptions core_options(const Config& config) {
   options.output_high_bytes = config.connection.write_buffer_high_bytes;
   options.shard_window_bytes = config.memory.shard_window_bytes;
   options.memory_limit_bytes = config.memory.limit.bytes_of(machine_memory_bytes());
-  options.qos_updates_consumers = static_cast<QosUpdatesConsumers>(config.channel.qos_updates_consumers);
+  options.qos_updates_consumers =
+      static_cast<QosUpdatesConsumers>(config.channel.qos_updates_consumers);
   return options;
 }
 
@@ -75,8 +80,8 @@ void fill_randomly(std::span<std::uint8_t> bytes) {
 }
 
 void log_line(int level, const std::string& line) {
-  static constexpr std::array kLevels = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
-                                         spdlog::level::err};
+  static constexpr std::array kLevels = {spdlog::level::debug, spdlog::level::info,
+                                         spdlog::level::warn, spdlog::level::err};
   spdlog::log(kLevels[static_cast<std::size_t>(level)], "{}", line);
 }
 
@@ -92,14 +97,18 @@ EngineWorld engine_world(const Config& config, std::function<std::uint32_t()> co
   }
   world.random = fill_randomly;
   world.connection_count = std::move(connection_count);
-  world.message_bytes = [] { return static_cast<std::uint64_t>(std::max<std::int64_t>(protocol::message_bytes_in_memory(), 0)); };
+  world.message_bytes = [] {
+    return static_cast<std::uint64_t>(
+        std::max<std::int64_t>(protocol::message_bytes_in_memory(), 0));
+  };
   world.log = log_line;
   return world;
 }
 
 void set_log_level(LogLevel level) {
-  static constexpr std::array kLevels = {spdlog::level::trace, spdlog::level::debug, spdlog::level::info,
-                                         spdlog::level::warn,  spdlog::level::err,   spdlog::level::off};
+  static constexpr std::array kLevels = {spdlog::level::trace, spdlog::level::debug,
+                                         spdlog::level::info,  spdlog::level::warn,
+                                         spdlog::level::err,   spdlog::level::off};
   spdlog::set_level(kLevels[static_cast<std::size_t>(level)]);
 }
 
@@ -121,7 +130,8 @@ ExitCode Server::run() {
     return static_cast<std::uint32_t>(connections);
   };
   for (unsigned id = 0; id < options.shards; ++id) {
-    shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, engine_world(config_, count)));
+    shards_.push_back(
+        std::make_unique<Shard>(static_cast<ShardId>(id), options, engine_world(config_, count)));
   }
   std::vector<Shard*> all;
   for (const auto& shard : shards_) all.push_back(shard.get());
@@ -142,7 +152,8 @@ ExitCode Server::run() {
 
   int received = 0;
   sigwait(&signals, &received);
-  spdlog::info("{} received: closing connections (again to stop at once)", received == SIGTERM ? "SIGTERM" : "SIGINT");
+  spdlog::info("{} received: closing connections (again to stop at once)",
+               received == SIGTERM ? "SIGTERM" : "SIGINT");
   std::signal(SIGTERM, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
   std::signal(SIGINT, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
@@ -155,7 +166,8 @@ void Server::open_listeners() {
   for (const Endpoint& endpoint : config_.listen) {
     try {
       listeners_.push_back(std::make_unique<Listener>(
-          first.context(), endpoint.host, endpoint.port, [this](int socket, asio::ip::tcp protocol) {
+          first.context(), endpoint.host, endpoint.port,
+          [this](int socket, asio::ip::tcp protocol) {
             const std::size_t limit = config_.limits.connections_max;
             std::size_t open = 0;
             for (const auto& shard : shards_) open += shard->connection_count();
@@ -164,11 +176,12 @@ void Server::open_listeners() {
               ::close(socket);
               return;
             }
-            shards_[next_shard_++ % shards_.size()]->adopt(socket, protocol);
+            adopt(*shards_[next_shard_++ % shards_.size()], socket, protocol);
           }));
     } catch (const std::system_error& error) {
-      throw StartError(ExitCode::Listen, "cannot listen on " + to_string(endpoint) + ": " + error.code().message() +
-                                             "; is another broker running? choose another address with --listen");
+      throw StartError(ExitCode::Listen,
+                       "cannot listen on " + to_string(endpoint) + ": " + error.code().message() +
+                           "; is another broker running? choose another address with --listen");
     }
   }
 }
@@ -177,11 +190,13 @@ std::string Server::start_line() const {
   std::string addresses;
   for (const auto& listener : listeners_) {
     const auto address = listener->address();
-    const std::string host = address.address().is_v6() ? "[" + address.address().to_string() + "]" : address.address().to_string();
+    const std::string host = address.address().is_v6() ? "[" + address.address().to_string() + "]"
+                                                       : address.address().to_string();
     addresses += (addresses.empty() ? "" : ", ") + host + ":" + std::to_string(address.port());
   }
-  return "Harrier " + std::string(kVersion) + " serves AMQP 0-9-1 on " + addresses + ", data in " + data_->path() +
-         " (messages in memory), " + std::to_string(shards_.size()) + (shards_.size() == 1 ? " shard" : " shards");
+  return "Harrier " + std::string(kVersion) + " serves AMQP 0-9-1 on " + addresses + ", data in " +
+         data_->path() + " (messages in memory), " + std::to_string(shards_.size()) +
+         (shards_.size() == 1 ? " shard" : " shards");
 }
 
 void Server::shut_down() {
@@ -189,8 +204,10 @@ void Server::shut_down() {
     for (const auto& listener : listeners_) listener->stop();
   });
   std::latch closed(static_cast<std::ptrdiff_t>(shards_.size()));
-  for (const auto& shard : shards_) shard->shut_down(std::string(kShutdownReason), [&closed] { closed.count_down(); });
-  closed.wait();  // bounded: a client that does not answer connection.close loses its socket after the close timeout
+  for (const auto& shard : shards_)
+    shard->shut_down(std::string(kShutdownReason), [&closed] { closed.count_down(); });
+  closed.wait();  // bounded: a client that does not answer connection.close loses its socket after
+                  // the close timeout
   for (const auto& shard : shards_) shard->stop();
   for (const auto& shard : shards_) shard->join();
 }

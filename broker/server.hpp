@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Server: puts a broker together from its configuration, starts it, and stops it in order. Owned by main's thread, which
-// waits in run(). Whatever keeps it from starting is a StartError with cause and remedy.
+// Server: puts a broker together from its configuration, starts it, and stops it in order. Owned by
+// main's thread, which waits in run(). Whatever keeps it from starting is a StartError with cause
+// and remedy.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,8 @@ class Server {
   explicit Server(Config config);
   ~Server();
 
-  // Serves until SIGTERM or SIGINT, then closes every connection with 320 and returns. A second signal ends the process.
+  // Serves until SIGTERM or SIGINT, then closes every connection with 320 and returns. A second
+  // signal ends the process.
   ExitCode run();
 
  private:

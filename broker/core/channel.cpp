@@ -47,7 +47,8 @@ ReplyTo Channel::ask(std::function<void(Reply&)> then) {
   });
 }
 
-void Channel::change_definitions(decltype(ControlRequest::change) change, std::function<void(Reply&)> then) {
+void Channel::change_definitions(decltype(ControlRequest::change) change,
+                                 std::function<void(Reply&)> then) {
   const ReplyTo to = ask(std::move(then));
   engine().send(kControlShard, ControlRequest{to, session_.vhost().name, std::move(change)});
 }
@@ -70,7 +71,8 @@ void Channel::on_publish_settled(const PublishSettled& settled) {
   }
   if (!confirms_) return;
   confirms_->settle(settled.confirm, settled.accepted);
-  if (confirms_->has_settled() && !std::exchange(confirms_listed_, true)) session_.list_for_confirms(number());
+  if (confirms_->has_settled() && !std::exchange(confirms_listed_, true))
+    session_.list_for_confirms(number());
 }
 
 void Channel::flush_confirms() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Channel: what one channel number means from channel.open to its end: content assembly, consumers, unacknowledged
-// deliveries, confirms or transaction, prefetch. Owned by its session, on the session's shard. Methods are handled in
-// files grouped as the protocol's classes; what they refuse they throw as AmqpError, caught by the session.
+// Channel: what one channel number means from channel.open to its end: content assembly, consumers,
+// unacknowledged deliveries, confirms or transaction, prefetch. Owned by its session, on the
+// session's shard. Methods are handled in files grouped as the protocol's classes; what they refuse
+// they throw as AmqpError, caught by the session.
 #pragma once
 
 #include <deque>
@@ -28,7 +29,7 @@ class Channel {
   enum class State : std::uint8_t {
     Unopened,  // a publish came without channel.open; its content is still to come (C-129)
     Open,
-    Closing,   // channel.close is on its way out; only close and close-ok count (C-134)
+    Closing,  // channel.close is on its way out; only close and close-ok count (C-134)
   };
 
   Channel(Session& session, ChannelRef ref);
@@ -64,8 +65,8 @@ class Channel {
     QueueId queue{};
     bool no_ack = false;
     std::uint32_t prefetch = 0;
-    std::uint32_t granted = 0;      // under the channel-wide limit, not yet used
-    bool waiting = false;           // has asked for a grant
+    std::uint32_t granted = 0;  // under the channel-wide limit, not yet used
+    bool waiting = false;       // has asked for a grant
     std::uint32_t sent_messages = 0;
     std::uint64_t sent_bytes = 0;
   };
@@ -73,8 +74,8 @@ class Channel {
     QueueId queue{};
     Seq seq = 0;
     std::uint32_t slot = 0;
-    bool from_consumer = false;     // basic.get is outside every window (C-272)
-    bool in_transaction = false;    // settled by a method whose commit is still to come
+    bool from_consumer = false;   // basic.get is outside every window (C-272)
+    bool in_transaction = false;  // settled by a method whose commit is still to come
   };
   struct TxPublish {
     std::vector<QueueId> queues;
@@ -121,25 +122,30 @@ class Channel {
   Engine& engine();
   template <class M>
   void send(const M& method);
-  // Parks the session for one answer. Refused is thrown as an AmqpError, everything else is handed to `then`.
+  // Parks the session for one answer. Refused is thrown as an AmqpError, everything else is handed
+  // to `then`.
   ReplyTo ask(std::function<void(Reply&)> then);
-  void change_definitions(decltype(ControlRequest::change) change, std::function<void(Reply&)> then);
+  void change_definitions(decltype(ControlRequest::change) change,
+                          std::function<void(Reply&)> then);
 
   // channel_queue.cpp
   const routing::QueueEntry& existing_queue(std::string_view name);  // 404, 405
-  std::string named_queue(std::string_view name) const;              // "" = the last declared one (C-245)
+  std::string named_queue(std::string_view name) const;  // "" = the last declared one (C-245)
   void refuse_stream(const routing::QueueEntry& queue, std::string_view method) const;  // 540
-  void refuse_other_owner(const routing::QueueEntry& queue) const;   // 405
+  void refuse_other_owner(const routing::QueueEntry& queue) const;                      // 405
   void declare_passive(const std::string& name, bool nowait);
-  void declare_reply_to(const std::string& name, bool nowait);       // C-493
-  void declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments, bool nowait);
-  void answer_declared(const std::string& name, QueueId queue, bool nowait, std::function<void()> if_missing);
+  void declare_reply_to(const std::string& name, bool nowait);  // C-493
+  void declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
+                          bool nowait);
+  void answer_declared(const std::string& name, QueueId queue, bool nowait,
+                       std::function<void()> if_missing);
   void bind_queue(std::string_view queue, std::string_view exchange, std::string_view routing_key,
                   protocol::TableView arguments, bool unbind, bool nowait);
   // channel_exchange.cpp
   const routing::Exchange& existing_exchange(std::string_view name);  // 404
-  void bind_exchange(std::string_view destination, std::string_view source, std::string_view routing_key,
-                     protocol::TableView arguments, bool unbind, bool nowait);
+  void bind_exchange(std::string_view destination, std::string_view source,
+                     std::string_view routing_key, protocol::TableView arguments, bool unbind,
+                     bool nowait);
 
   // channel_publish.cpp
   void check_properties(const protocol::Publish& publish) const;
@@ -177,24 +183,24 @@ class Channel {
   std::uint64_t last_delivery_tag_ = 0;
   Window<Unacked> unacked_;
 
-  std::uint32_t default_prefetch_ = 0;   // for consumers to come
-  std::uint32_t global_limit_ = 0;       // 0 = none
-  std::uint32_t outstanding_ = 0;        // unacknowledged deliveries of consumers
+  std::uint32_t default_prefetch_ = 0;  // for consumers to come
+  std::uint32_t global_limit_ = 0;      // 0 = none
+  std::uint32_t outstanding_ = 0;       // unacknowledged deliveries of consumers
   std::uint32_t granted_ = 0;
-  bool updating_consumers_ = false;      // their queues are being told of a new limit
+  bool updating_consumers_ = false;        // their queues are being told of a new limit
   std::deque<std::uint32_t> grant_queue_;  // consumers that wait for a grant, in turn
 
-  std::unique_ptr<Confirms> confirms_;   // in confirm mode
+  std::unique_ptr<Confirms> confirms_;  // in confirm mode
   bool confirms_listed_ = false;
 
   bool transactional_ = false;
   std::vector<TxPublish> tx_publishes_;
   std::vector<TxSettle> tx_settles_;
-  std::uint64_t tx_unsettled_ = 0;       // queues that have yet to answer for a commit
+  std::uint64_t tx_unsettled_ = 0;  // queues that have yet to answer for a commit
   bool tx_refused_ = false;
   bool committing_ = false;
 
-  std::vector<QueueId> routed_;          // scratch of route()
+  std::vector<QueueId> routed_;  // scratch of route()
 };
 
 }  // namespace harrier::broker

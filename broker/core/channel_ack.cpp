@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Settling deliveries and limiting them: ack, nack, reject, recover, qos (conformance 5.1, 5.8, 5.9).
+// Settling deliveries and limiting them: ack, nack, reject, recover, qos
+// (conformance 5.1, 5.8, 5.9).
 
 #include <algorithm>
 
@@ -17,7 +18,8 @@ void Channel::on(const protocol::BasicAck& method) {
 }
 
 void Channel::on(const protocol::BasicNack& method) {
-  settle_tags(method.delivery_tag, method.multiple, method.requeue ? Outcome::Requeue : Outcome::Discard);
+  settle_tags(method.delivery_tag, method.multiple,
+              method.requeue ? Outcome::Requeue : Outcome::Discard);
 }
 
 void Channel::on(const protocol::BasicReject& method) {
@@ -82,7 +84,8 @@ void Channel::on(const protocol::BasicRecoverAsync& method) {
   recover();
 }
 
-// Everything goes back at once and may come straight back, under new tags; what a transaction has settled stays (C-360).
+// Everything goes back at once and may come straight back, under new tags; what a transaction has
+// settled stays (C-360).
 void Channel::recover() {
   std::vector<std::uint64_t> tags;
   unacked_.for_each_to(last_delivery_tag_, [&](std::uint64_t tag, const Unacked& unacked) {
@@ -94,11 +97,12 @@ void Channel::recover() {
   give_grants();
 }
 
-// ---- qos -----------------------------------------------------------------------------------------------------------
+// ---- qos ----
 
 void Channel::on(const protocol::BasicQos& method) {
   if (method.prefetch_size != 0) {
-    throw AmqpError(ReplyCode::NotImplemented, "prefetch_size!=0 (" + std::to_string(method.prefetch_size) + ")");
+    throw AmqpError(ReplyCode::NotImplemented,
+                    "prefetch_size!=0 (" + std::to_string(method.prefetch_size) + ")");
   }
   const bool had_limit = global_limit_ != 0;
   bool touches_consumers = false;
@@ -125,16 +129,18 @@ void Channel::on(const protocol::BasicQos& method) {
   give_grants();
 }
 
-// Tells every queue what now holds for its consumer; `then` runs when all know, and no earlier grant is on its way.
+// Tells every queue what now holds for its consumer; `then` runs when all know, and no earlier
+// grant is on its way.
 void Channel::update_consumers(std::function<void()> then) {
   auto waiting = std::make_shared<std::size_t>(consumers_.size());
-  const ReplyTo to = session_.park(static_cast<unsigned>(consumers_.size()), [this, waiting, then](Reply&) {
-    if (--*waiting > 0) return;
-    updating_consumers_ = false;
-    granted_ = 0;
-    for (auto& [number, consumer] : consumers_) consumer.granted = 0;
-    then();
-  });
+  const ReplyTo to =
+      session_.park(static_cast<unsigned>(consumers_.size()), [this, waiting, then](Reply&) {
+        if (--*waiting > 0) return;
+        updating_consumers_ = false;
+        granted_ = 0;
+        for (auto& [number, consumer] : consumers_) consumer.granted = 0;
+        then();
+      });
   std::vector<SetPrefetch> changes;
   for (const auto& [number, consumer] : consumers_) {
     changes.push_back({consumer.queue, {ref_, number}, consumer.prefetch, global_limit_ != 0, to});
@@ -159,8 +165,9 @@ void Channel::on_grant_returned(std::uint32_t number, std::uint32_t count) {
   give_grants();
 }
 
-// One message at a time to each consumer that asked, in turn, while the channel-wide limit has room: no queue starves
-// (C-274). Sent later in the turn: this may run inside a call from the very queue that asked.
+// One message at a time to each consumer that asked, in turn, while the channel-wide limit has
+// room: no queue starves (C-274). Sent later in the turn: this may run inside a call from the very
+// queue that asked.
 void Channel::give_grants() {
   if (updating_consumers_) return;
   while (!grant_queue_.empty() && (global_limit_ == 0 || outstanding_ + granted_ < global_limit_)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Consuming: consume, cancel, get, deliveries, and the direct reply-to pseudo queue (conformance 5.2, 5.3, 5.6, 5.7, 8.11).
+// Consuming: consume, cancel, get, deliveries, and the direct reply-to pseudo queue
+// (conformance 5.2, 5.3, 5.6, 5.7, 8.11).
 #include "broker/core/arguments.hpp"
 #include "broker/core/channel_impl.hpp"
 #include "broker/core/direct_reply.hpp"
@@ -12,7 +13,8 @@ using protocol::AmqpError;
 using protocol::ReplyCode;
 
 void Channel::on(const protocol::BasicConsume& method) {
-  const std::string tag = method.consumer_tag.empty() ? engine().random_name("amq.ctag-") : std::string(method.consumer_tag);
+  const std::string tag = method.consumer_tag.empty() ? engine().random_name("amq.ctag-")
+                                                      : std::string(method.consumer_tag);
   if (tags_.contains(tag) || (!direct_reply_tag_.empty() && direct_reply_tag_ == tag)) {
     throw AmqpError(ReplyCode::NotAllowed, "attempt to reuse consumer tag '" + tag + "'");
   }
@@ -26,7 +28,8 @@ void Channel::on(const protocol::BasicConsume& method) {
   const QueueType type = read_queue_settings(queue.arguments).type;
   const ConsumerSettings settings = check_consumer_arguments(name, vhost, type, method.arguments);
   if (type != QueueType::Classic && global_limit_ != 0) {  // C-276
-    throw AmqpError(ReplyCode::NotImplemented, in_vhost("queue", name, vhost) + " does not support global qos");
+    throw AmqpError(ReplyCode::NotImplemented,
+                    in_vhost("queue", name, vhost) + " does not support global qos");
   }
 
   if (type == QueueType::Stream) check_stream_consumer(name, method.no_ack);
@@ -63,9 +66,12 @@ void Channel::on(const protocol::BasicConsume& method) {
 // What is read from a log is paced by its reader (C-477, C-478).
 void Channel::check_stream_consumer(const std::string& name, bool no_ack) const {
   const std::string subject = "stream " + in_vhost("queue", name, session_.vhost().name);
-  if (no_ack) throw AmqpError(ReplyCode::NotImplemented, "automatic acknowledgement not supported by " + subject);
+  if (no_ack)
+    throw AmqpError(ReplyCode::NotImplemented,
+                    "automatic acknowledgement not supported by " + subject);
   if (default_prefetch_ == 0) {
-    throw AmqpError(ReplyCode::PreconditionFailed, "consumer prefetch count is not set for " + subject);
+    throw AmqpError(ReplyCode::PreconditionFailed,
+                    "consumer prefetch count is not set for " + subject);
   }
 }
 
@@ -121,7 +127,8 @@ void Channel::on_consumer_cancelled(std::uint32_t number, bool tell_client) {
   send(cancel);
 }
 
-std::uint64_t Channel::send_deliver(std::string_view tag, bool redelivered, const MessagePtr& message) {
+std::uint64_t Channel::send_deliver(std::string_view tag, bool redelivered,
+                                    const MessagePtr& message) {
   protocol::BasicDeliver method;
   method.consumer_tag = tag;
   method.delivery_tag = ++last_delivery_tag_;
@@ -150,10 +157,12 @@ void Channel::on_delivery(Delivery& delivery) {
   }
   // Credit for the write buffer goes back in quarters of the limit, not one by one.
   const UnsentLimits& limits = engine().options().unsent;
-  const bool was_due = consumer.sent_messages >= limits.messages_max / 4 || consumer.sent_bytes >= limits.bytes_max / 4;
+  const bool was_due = consumer.sent_messages >= limits.messages_max / 4 ||
+                       consumer.sent_bytes >= limits.bytes_max / 4;
   consumer.sent_messages += 1;
   consumer.sent_bytes += delivery.message->body().size();
-  const bool is_due = consumer.sent_messages >= limits.messages_max / 4 || consumer.sent_bytes >= limits.bytes_max / 4;
+  const bool is_due = consumer.sent_messages >= limits.messages_max / 4 ||
+                      consumer.sent_bytes >= limits.bytes_max / 4;
   if (is_due && !was_due) session_.list_for_credit(number(), at->first);
 }
 
@@ -195,11 +204,13 @@ void Channel::on(const protocol::BasicGet& method) {
   engine().send_to_queue(queue, Get{queue, ref_, method.no_ack, to});
 }
 
-// ---- direct reply-to -----------------------------------------------------------------------------------------------
+// ---- direct reply-to ----
 
 void Channel::consume_direct_reply(const protocol::BasicConsume& method, const std::string& tag) {
-  if (!method.no_ack) throw AmqpError(ReplyCode::PreconditionFailed, "reply consumer cannot acknowledge");
-  if (!direct_reply_tag_.empty()) throw AmqpError(ReplyCode::PreconditionFailed, "reply consumer already set");
+  if (!method.no_ack)
+    throw AmqpError(ReplyCode::PreconditionFailed, "reply consumer cannot acknowledge");
+  if (!direct_reply_tag_.empty())
+    throw AmqpError(ReplyCode::PreconditionFailed, "reply consumer already set");
   direct_reply_tag_ = tag;
   assembler_.set_reply_to(make_direct_reply_name(ref_, engine().random_name("")));
   if (method.nowait) return;

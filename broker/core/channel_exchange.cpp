@@ -13,7 +13,8 @@ using protocol::ReplyCode;
 namespace {
 
 void refuse_default_exchange(std::string_view name) {
-  if (name.empty()) throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
+  if (name.empty())
+    throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
 }
 
 }  // namespace
@@ -21,7 +22,8 @@ void refuse_default_exchange(std::string_view name) {
 const routing::Exchange& Channel::existing_exchange(std::string_view name) {
   const VhostView& vhost = session_.vhost();
   const routing::Exchange* exchange = vhost.topology->find_exchange(name);
-  if (exchange == nullptr) throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("exchange", name, vhost.name));
+  if (exchange == nullptr)
+    throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("exchange", name, vhost.name));
   return *exchange;
 }
 
@@ -36,16 +38,19 @@ void Channel::on(const protocol::ExchangeDeclare& method) {
     return;
   }
   const auto type = routing::parse_exchange_type(method.type);
-  if (!type) throw AmqpError(ReplyCode::PreconditionFailed, "unknown exchange type '" + std::string(method.type) + "'");
+  if (!type)
+    throw AmqpError(ReplyCode::PreconditionFailed,
+                    "unknown exchange type '" + std::string(method.type) + "'");
   refuse_default_exchange(name);
   if (const routing::Exchange* existing = session_.vhost().topology->find_exchange(name)) {
-    check_exchange_equivalence(*existing, vhost, method.type, method.durable, method.auto_delete, method.internal,
-                               method.arguments);
+    check_exchange_equivalence(*existing, vhost, method.type, method.durable, method.auto_delete,
+                               method.internal, method.arguments);
     if (!nowait) send(protocol::ExchangeDeclareOk{});
     return;
   }
   if (name.starts_with("amq.")) {
-    throw AmqpError(ReplyCode::AccessRefused, "exchange name '" + name + "' contains reserved prefix 'amq.*'");
+    throw AmqpError(ReplyCode::AccessRefused,
+                    "exchange name '" + name + "' contains reserved prefix 'amq.*'");
   }
   routing::Exchange exchange;
   exchange.alternate = check_exchange_arguments(name, vhost, method.arguments);
@@ -64,24 +69,29 @@ void Channel::on(const protocol::ExchangeDelete& method) {
   const std::string name = without_line_feeds(method.exchange);
   refuse_default_exchange(name);
   if (name.starts_with("amq.")) {
-    throw AmqpError(ReplyCode::AccessRefused,
-                    "deletion of system " + in_vhost("exchange", name, session_.vhost().name) + " not allowed");
+    throw AmqpError(
+        ReplyCode::AccessRefused,
+        "deletion of system " + in_vhost("exchange", name, session_.vhost().name) + " not allowed");
   }
-  change_definitions(DeleteExchange{name, method.if_unused}, [this, nowait = method.nowait](Reply&) {
-    if (!nowait) send(protocol::ExchangeDeleteOk{});
-  });
+  change_definitions(DeleteExchange{name, method.if_unused},
+                     [this, nowait = method.nowait](Reply&) {
+                       if (!nowait) send(protocol::ExchangeDeleteOk{});
+                     });
 }
 
 void Channel::on(const protocol::ExchangeBind& method) {
-  bind_exchange(method.destination, method.source, method.routing_key, method.arguments, false, method.nowait);
+  bind_exchange(method.destination, method.source, method.routing_key, method.arguments, false,
+                method.nowait);
 }
 
 void Channel::on(const protocol::ExchangeUnbind& method) {
-  bind_exchange(method.destination, method.source, method.routing_key, method.arguments, true, method.nowait);
+  bind_exchange(method.destination, method.source, method.routing_key, method.arguments, true,
+                method.nowait);
 }
 
-void Channel::bind_exchange(std::string_view destination, std::string_view source, std::string_view routing_key,
-                            protocol::TableView arguments, bool unbind, bool nowait) {
+void Channel::bind_exchange(std::string_view destination, std::string_view source,
+                            std::string_view routing_key, protocol::TableView arguments,
+                            bool unbind, bool nowait) {
   Bind change;
   change.binding.source = without_line_feeds(source);
   change.binding.destination = without_line_feeds(destination);

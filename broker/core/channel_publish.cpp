@@ -16,14 +16,16 @@ void Channel::publish(protocol::Publish publish) {
   if (publish.immediate) throw AmqpError(ReplyCode::NotImplemented, "immediate=true");
   if (!publish.message) {
     const std::uint64_t limit = engine().options().message_size_max;
-    throw AmqpError(ReplyCode::PreconditionFailed, "message size " + std::to_string(publish.body_size) +
-                                                       " is larger than configured max size " + std::to_string(limit));
+    throw AmqpError(ReplyCode::PreconditionFailed,
+                    "message size " + std::to_string(publish.body_size) +
+                        " is larger than configured max size " + std::to_string(limit));
   }
   const protocol::Message& message = *publish.message;
   const routing::Exchange& exchange = existing_exchange(message.exchange());
   if (exchange.internal) {
-    throw AmqpError(ReplyCode::AccessRefused,
-                    "cannot publish to internal " + in_vhost("exchange", exchange.name, session_.vhost().name));
+    throw AmqpError(
+        ReplyCode::AccessRefused,
+        "cannot publish to internal " + in_vhost("exchange", exchange.name, session_.vhost().name));
   }
   check_properties(publish);
   if (exchange.name.empty() && message.routing_key().starts_with(kReplyToPrefix)) {
@@ -61,7 +63,8 @@ void Channel::check_properties(const protocol::Publish& publish) const {
   if (properties.has(protocol::kExpiration)) check_expiration(properties);
   if (!publish.bad_sender_selected_header.empty()) {
     throw AmqpError(ReplyCode::PreconditionFailed,
-                    "invalid message: {unacceptable_type_in_header,\"" + publish.bad_sender_selected_header + "\"," +
+                    "invalid message: {unacceptable_type_in_header,\"" +
+                        publish.bad_sender_selected_header + "\"," +
                         publish.bad_sender_selected_type + "}");
   }
   if (properties.has(protocol::kUserId)) {
@@ -70,7 +73,8 @@ void Channel::check_properties(const protocol::Publish& publish) const {
 }
 
 void Channel::publish_to(const std::vector<QueueId>& queues, const MessagePtr& message) {
-  const std::uint64_t confirm = confirms_ ? confirms_->add(static_cast<std::uint32_t>(queues.size())) : 0;
+  const std::uint64_t confirm =
+      confirms_ ? confirms_->add(static_cast<std::uint32_t>(queues.size())) : 0;
   for (const QueueId queue : queues) {
     engine().publish({queue, message, ref_, confirm});
     if (engine().congested(shard_of(queue, engine().shards()))) session_.await_window();
@@ -90,8 +94,9 @@ void Channel::send_return(const MessagePtr& message) {
   session_.send_content(number(), message);
 }
 
-// A reply goes straight to the channel that waits for it: never stored, and confirmed at once, arrived or not. A name of
-// the right form counts as routed even if nobody waits any more (C-328, C-497).
+// A reply goes straight to the channel that waits for it: never stored, and confirmed at once,
+// arrived or not. A name of the right form counts as routed even if nobody waits any more (C-328,
+// C-497).
 void Channel::publish_direct_reply(const MessagePtr& message, bool mandatory) {
   const std::string name(message->routing_key());
   const auto target = parse_direct_reply_name(name);

@@ -14,7 +14,8 @@ using protocol::ReplyCode;
 const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
   const VhostView& vhost = session_.vhost();
   const routing::QueueEntry* queue = vhost.topology->find_queue(name);
-  if (queue == nullptr) throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, vhost.name));
+  if (queue == nullptr)
+    throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, vhost.name));
   refuse_other_owner(*queue);
   return *queue;
 }
@@ -22,8 +23,9 @@ const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
 // A log has no head to take from (C-249, C-485).
 void Channel::refuse_stream(const routing::QueueEntry& queue, std::string_view method) const {
   if (read_queue_settings(queue.arguments).type != QueueType::Stream) return;
-  throw AmqpError(ReplyCode::NotImplemented, std::string(method) + " not supported by stream queues " +
-                                                 in_vhost("queue", queue.name, session_.vhost().name));
+  throw AmqpError(ReplyCode::NotImplemented,
+                  std::string(method) + " not supported by stream queues " +
+                      in_vhost("queue", queue.name, session_.vhost().name));
 }
 
 void Channel::refuse_other_owner(const routing::QueueEntry& queue) const {
@@ -49,7 +51,8 @@ void Channel::on(const protocol::QueueDeclare& method) {
   }
   const bool durable = method.durable && !method.exclusive;  // C-215
   if (name.starts_with("amq.")) {
-    throw AmqpError(ReplyCode::AccessRefused, "queue name '" + name + "' contains reserved prefix 'amq.*'");
+    throw AmqpError(ReplyCode::AccessRefused,
+                    "queue name '" + name + "' contains reserved prefix 'amq.*'");
   }
   const std::string& vhost = session_.vhost().name;
   const protocol::Table arguments(method.arguments);
@@ -58,15 +61,17 @@ void Channel::on(const protocol::QueueDeclare& method) {
   wanted.durable = durable;
   wanted.auto_delete = method.auto_delete;
   wanted.owner = method.exclusive ? static_cast<std::uint64_t>(ref_.connection) : 0;
-  if (const routing::QueueEntry* existing = session_.vhost().topology->find_queue(name); existing && !name.empty()) {
+  if (const routing::QueueEntry* existing = session_.vhost().topology->find_queue(name);
+      existing && !name.empty()) {
     check_redeclaration(*existing, wanted, arguments, vhost);
-    answer_declared(name, existing->id, method.nowait, [this, wanted, arguments, nowait = method.nowait] {
-      declare_at_control(wanted, arguments, nowait);
-    });
+    answer_declared(name, existing->id, method.nowait,
+                    [this, wanted, arguments, nowait = method.nowait] {
+                      declare_at_control(wanted, arguments, nowait);
+                    });
     return;
   }
-  const QueueSettings settings =
-      check_queue_arguments(name, vhost, method.durable, method.exclusive, method.auto_delete, arguments);
+  const QueueSettings settings = check_queue_arguments(
+      name, vhost, method.durable, method.exclusive, method.auto_delete, arguments);
   if (name.empty() && settings.type != QueueType::Classic) {
     throw AmqpError(ReplyCode::PreconditionFailed, "Cannot declare a server-named queue for type " +
                                                        std::string(module_name(settings.type)));
@@ -74,7 +79,8 @@ void Channel::on(const protocol::QueueDeclare& method) {
   declare_at_control(wanted, arguments, method.nowait);
 }
 
-void Channel::declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments, bool nowait) {
+void Channel::declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
+                                 bool nowait) {
   if (wanted.owner != 0) session_.own_exclusive();
   DeclareQueue change;
   change.queue = wanted;
@@ -82,7 +88,9 @@ void Channel::declare_at_control(routing::QueueEntry wanted, const protocol::Tab
   change.preferred = engine().self();
   change_definitions(std::move(change), [this, wanted, arguments, nowait](Reply& reply) {
     const auto& declared = std::get<QueueDeclared>(reply.result);
-    const auto again = [this, wanted, arguments, nowait] { declare_at_control(wanted, arguments, nowait); };
+    const auto again = [this, wanted, arguments, nowait] {
+      declare_at_control(wanted, arguments, nowait);
+    };
     answer_declared(declared.name, declared.queue, nowait, again);
   });
 }
@@ -94,8 +102,10 @@ void Channel::declare_passive(const std::string& name, bool nowait) {
   });
 }
 
-// Counts come from the queue's own shard, so that they include all that this channel did before (C-213, C-364).
-void Channel::answer_declared(const std::string& name, QueueId queue, bool nowait, std::function<void()> if_missing) {
+// Counts come from the queue's own shard, so that they include all that this channel did before
+// (C-213, C-364).
+void Channel::answer_declared(const std::string& name, QueueId queue, bool nowait,
+                              std::function<void()> if_missing) {
   const ReplyTo to = ask([this, name, nowait, if_missing = std::move(if_missing)](Reply& reply) {
     if (std::holds_alternative<QueueMissing>(reply.result)) {  // it went while we asked
       if_missing();
@@ -114,20 +124,23 @@ void Channel::answer_declared(const std::string& name, QueueId queue, bool nowai
 }
 
 void Channel::on(const protocol::QueueBind& method) {
-  bind_queue(method.queue, method.exchange, method.routing_key, method.arguments, false, method.nowait);
+  bind_queue(method.queue, method.exchange, method.routing_key, method.arguments, false,
+             method.nowait);
 }
 
 void Channel::on(const protocol::QueueUnbind& method) {
   bind_queue(method.queue, method.exchange, method.routing_key, method.arguments, true, false);
 }
 
-void Channel::bind_queue(std::string_view queue, std::string_view exchange, std::string_view routing_key,
-                         protocol::TableView arguments, bool unbind, bool nowait) {
+void Channel::bind_queue(std::string_view queue, std::string_view exchange,
+                         std::string_view routing_key, protocol::TableView arguments, bool unbind,
+                         bool nowait) {
   Bind change;
   change.binding.destination = named_queue(without_line_feeds(queue));
   change.binding.source = without_line_feeds(exchange);
   // Neither queue nor key given: the last declared queue's name is both (C-246).
-  change.binding.routing_key = queue.empty() && routing_key.empty() ? last_queue_ : std::string(routing_key);
+  change.binding.routing_key =
+      queue.empty() && routing_key.empty() ? last_queue_ : std::string(routing_key);
   change.binding.arguments = protocol::Table(arguments);
   change.connection = ref_.connection;
   change.unbind = unbind;
@@ -172,7 +185,8 @@ void Channel::on(const protocol::QueueDelete& method) {
       read_queue_settings(queue->arguments).type == QueueType::Quorum) {  // C-254
     throw AmqpError(ReplyCode::NotImplemented,
                     "cannot delete " + in_vhost("queue", change.name, session_.vhost().name) +
-                        " of type quorum with if-" + (method.if_empty ? "empty" : "unused") + "=true");
+                        " of type quorum with if-" + (method.if_empty ? "empty" : "unused") +
+                        "=true");
   }
   change_definitions(std::move(change), [this, nowait = method.nowait](Reply& reply) {
     if (nowait) return;

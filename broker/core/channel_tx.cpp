@@ -12,21 +12,25 @@ using protocol::AmqpError;
 using protocol::ReplyCode;
 
 void Channel::on(const protocol::ConfirmSelect& method) {
-  if (transactional_) throw AmqpError(ReplyCode::PreconditionFailed, "cannot switch from tx to confirm mode");
+  if (transactional_)
+    throw AmqpError(ReplyCode::PreconditionFailed, "cannot switch from tx to confirm mode");
   if (!confirms_) confirms_ = std::make_unique<Confirms>();
   if (!method.nowait) send(protocol::ConfirmSelectOk{});
 }
 
 void Channel::on(const protocol::TxSelect&) {
-  if (confirms_) throw AmqpError(ReplyCode::PreconditionFailed, "cannot switch from confirm to tx mode");
+  if (confirms_)
+    throw AmqpError(ReplyCode::PreconditionFailed, "cannot switch from confirm to tx mode");
   transactional_ = true;
   send(protocol::TxSelectOk{});
 }
 
-// Publishes first, then acks in order (C-390); commit-ok once every queue has answered for every message (C-391). The
-// session waits meanwhile, so whatever the client pipelined behind the commit simply comes after it.
+// Publishes first, then acks in order (C-390); commit-ok once every queue has answered for every
+// message (C-391). The session waits meanwhile, so whatever the client pipelined behind the commit
+// simply comes after it.
 void Channel::on(const protocol::TxCommit&) {
-  if (!transactional_) throw AmqpError(ReplyCode::PreconditionFailed, "channel is not transactional");
+  if (!transactional_)
+    throw AmqpError(ReplyCode::PreconditionFailed, "channel is not transactional");
   const std::vector<TxPublish> publishes = std::exchange(tx_publishes_, {});
   const std::vector<TxSettle> settles = std::exchange(tx_settles_, {});
   committing_ = true;
@@ -55,16 +59,19 @@ void Channel::finish_commit_if_settled() {
   committing_ = false;
   session_.unpark();
   session_.guarded(number(), protocol::TxCommit::kId, [this] {
-    if (tx_refused_) throw AmqpError(ReplyCode::PreconditionFailed, "partial tx completion");  // C-392
+    if (tx_refused_)
+      throw AmqpError(ReplyCode::PreconditionFailed, "partial tx completion");  // C-392
     send(protocol::TxCommitOk{});
   });
 }
 
 void Channel::on(const protocol::TxRollback&) {
-  if (!transactional_) throw AmqpError(ReplyCode::PreconditionFailed, "channel is not transactional");
+  if (!transactional_)
+    throw AmqpError(ReplyCode::PreconditionFailed, "channel is not transactional");
   tx_publishes_.clear();
   for (const TxSettle& settle : std::exchange(tx_settles_, {})) {
-    if (Unacked* unacked = unacked_.find(settle.tag)) unacked->in_transaction = false;  // outstanding again (C-393)
+    if (Unacked* unacked = unacked_.find(settle.tag))
+      unacked->in_transaction = false;  // outstanding again (C-393)
   }
   send(protocol::TxRollbackOk{});
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Confirms: the publisher's sequence numbers of one channel and how many queues have yet to answer for each. Owned by the
-// channel. Answers go out in sequence order, once per turn, as few basic.ack with multiple as possible (C-378, C-380);
-// a refused message is answered by a basic.nack of its own (C-376).
+// Confirms: the publisher's sequence numbers of one channel and how many queues have yet to answer
+// for each. Owned by the channel. Answers go out in sequence order, once per turn, as few basic.ack
+// with multiple as possible (C-378, C-380); a refused message is answered by a basic.nack of its
+// own (C-376).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@ namespace harrier::broker {
 
 class Confirms {
  public:
-  // The number of a message that `queues` queues answer for; with none it is settled at once (C-372).
+  // The number of a message that `queues` queues answer for; with none it is settled at once
+  // (C-372).
   std::uint64_t add(std::uint32_t queues) {
     open_.push_back({queues, false});
     return first_ + open_.size() - 1;

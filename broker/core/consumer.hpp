@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// QueueConsumer: one consumer as its queue sees it: what it may still be given, and what it has and has not settled.
-// Owned by the queue, on the queue's shard. A cancelled consumer stays until its last message is settled, because those
-// messages stay outstanding on its channel (C-297). basic.get uses one per channel too, which is never offered anything.
+// QueueConsumer: one consumer as its queue sees it: what it may still be given, and what it has and
+// has not settled. Owned by the queue, on the queue's shard. A cancelled consumer stays until its
+// last message is settled, because those messages stay outstanding on its channel (C-297).
+// basic.get uses one per channel too, which is never offered anything.
 #pragma once
 
 #include "broker/core/shard_message.hpp"
@@ -10,8 +11,8 @@
 
 namespace harrier::broker {
 
-// How much a consumer may have on its way to a socket that does not take it, before its queue stops sending: the bound
-// on what a slow or dead peer costs (C-294).
+// How much a consumer may have on its way to a socket that does not take it, before its queue stops
+// sending: the bound on what a slow or dead peer costs (C-294).
 struct UnsentLimits {
   std::uint32_t messages_max = 2'000;
   std::uint64_t bytes_max = 512 * 1024;
@@ -24,7 +25,7 @@ struct QueueConsumer {
   std::uint32_t prefetch = 0;  // 0 = no limit
   bool no_ack = false;
   bool exclusive = false;
-  bool getter = false;     // basic.get's stand-in
+  bool getter = false;  // basic.get's stand-in
   bool cancelled = false;
   bool gated = false;      // each delivery needs a grant
   bool wanted = false;     // a grant has been asked for
@@ -40,7 +41,9 @@ struct QueueConsumer {
     if (!no_ack && prefetch != 0 && unsettled.size() >= prefetch) return false;
     return unsent_messages < limits.messages_max && unsent_bytes < limits.bytes_max;
   }
-  bool can_take(const UnsentLimits& limits) const { return has_room(limits) && (!gated || grants > 0); }
+  bool can_take(const UnsentLimits& limits) const {
+    return has_room(limits) && (!gated || grants > 0);
+  }
 };
 
 }  // namespace harrier::broker

@@ -30,13 +30,15 @@ bool is_foreign(const routing::QueueEntry& queue, ConnectionId connection) {
 
 std::string locked_text(std::string_view queue, std::string_view vhost) {
   return "cannot obtain exclusive access to locked " + subject("queue", queue, vhost) +
-         ". It could be originally declared on another connection or the exclusive property value does not match that "
+         ". It could be originally declared on another connection or the exclusive property value "
+         "does not match that "
          "of the original declaration.";
 }
 
 void check_redeclaration(const routing::QueueEntry& existing, const routing::QueueEntry& wanted,
                          protocol::TableView arguments, std::string_view vhost) {
-  if (existing.owner != wanted.owner) throw AmqpError(ReplyCode::ResourceLocked, locked_text(existing.name, vhost));
+  if (existing.owner != wanted.owner)
+    throw AmqpError(ReplyCode::ResourceLocked, locked_text(existing.name, vhost));
   check_queue_equivalence(existing, vhost, wanted.durable, wanted.auto_delete, arguments);
 }
 
@@ -53,7 +55,8 @@ void Control::on_request(ControlRequest& request) {
           if constexpr (std::is_same_v<Change, DeleteQueue>) {
             delete_queue(vhost, request.reply, change);
           } else if constexpr (std::is_same_v<Change, DeleteExclusive>) {
-            const auto owned = vhost.registry.queues_of(static_cast<std::uint64_t>(change.connection));
+            const auto owned =
+                vhost.registry.queues_of(static_cast<std::uint64_t>(change.connection));
             start_deletion(vhost, request.reply, owned, {}, false);
           } else {
             answer_when_seen(request.reply, handle(vhost, change));
@@ -68,8 +71,8 @@ void Control::on_request(ControlRequest& request) {
 Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
   const routing::Exchange& wanted = change.exchange;
   if (const routing::Exchange* existing = vhost.registry.find_exchange(wanted.name)) {
-    check_exchange_equivalence(*existing, vhost.name, routing::name(wanted.type), wanted.durable, wanted.auto_delete,
-                               wanted.internal, wanted.arguments);
+    check_exchange_equivalence(*existing, vhost.name, routing::name(wanted.type), wanted.durable,
+                               wanted.auto_delete, wanted.internal, wanted.arguments);
   } else {
     vhost.registry.add_exchange(std::move(change.exchange));
     vhost.changed = true;
@@ -80,7 +83,8 @@ Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
 Control::Result Control::handle(Vhost& vhost, DeleteExchange& change) {
   if (vhost.registry.find_exchange(change.name) == nullptr) return Done{};  // C-169
   if (change.if_unused && vhost.registry.has_bindings_from(change.name)) {
-    return Refused{ReplyCode::PreconditionFailed, subject("exchange", change.name, vhost.name) + " in use"};
+    return Refused{ReplyCode::PreconditionFailed,
+                   subject("exchange", change.name, vhost.name) + " in use"};
   }
   vhost.registry.remove_exchange(change.name);
   vhost.changed = true;
@@ -105,9 +109,11 @@ Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
 Control::Result Control::handle(Vhost& vhost, Bind& change) {
   const routing::Binding& binding = change.binding;
   const bool has_source = vhost.registry.find_exchange(binding.source) != nullptr;
-  const routing::QueueEntry* queue = binding.to_exchange ? nullptr : vhost.registry.find_queue(binding.destination);
-  const bool has_destination =
-      binding.to_exchange ? vhost.registry.find_exchange(binding.destination) != nullptr : queue != nullptr;
+  const routing::QueueEntry* queue =
+      binding.to_exchange ? nullptr : vhost.registry.find_queue(binding.destination);
+  const bool has_destination = binding.to_exchange
+                                   ? vhost.registry.find_exchange(binding.destination) != nullptr
+                                   : queue != nullptr;
   if (!has_source || !has_destination) {
     if (change.unbind) return Done{};  // C-178
     if (!has_source) return not_found("exchange", binding.source, vhost.name);
@@ -135,7 +141,7 @@ Control::Result Control::handle(Vhost& vhost, QueuesGone& change) {
   return Done{};
 }
 
-// ---- deleting queues -----------------------------------------------------------------------------------------------
+// ---- deleting queues ----
 
 void Control::delete_queue(Vhost& vhost, const ReplyTo& to, const DeleteQueue& change) {
   const routing::QueueEntry* queue = vhost.registry.find_queue(change.name);
@@ -153,8 +159,8 @@ void Control::delete_queue(Vhost& vhost, const ReplyTo& to, const DeleteQueue& c
   start_deletion(vhost, to, {queue->id}, how, true);
 }
 
-void Control::start_deletion(Vhost& vhost, const ReplyTo& to, const std::vector<QueueId>& queues, DropQueue how,
-                             bool counts) {
+void Control::start_deletion(Vhost& vhost, const ReplyTo& to, const std::vector<QueueId>& queues,
+                             DropQueue how, bool counts) {
   if (queues.empty()) {
     answer_when_seen(to, Done{});
     return;
@@ -187,11 +193,13 @@ void Control::on_queue_dropped(const QueueDropped& dropped) {
   deletions_.erase(at);
 }
 
-// ---- handing out topologies ----------------------------------------------------------------------------------------
+// ---- handing out topologies ----
 
 void Control::answer_when_seen(const ReplyTo& to, Result result) {
-  // Even an answer that changed nothing waits for the changes before it, which the client may learn of by it.
-  const bool changed = std::ranges::any_of(vhosts_, [](const auto& entry) { return entry.second.changed; });
+  // Even an answer that changed nothing waits for the changes before it, which the client may learn
+  // of by it.
+  const bool changed =
+      std::ranges::any_of(vhosts_, [](const auto& entry) { return entry.second.changed; });
   answers_.push_back({epoch_ + (changed ? 1 : 0), to, std::move(result)});
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Control: every change of definitions of the broker, on the control shard (threading rule 6). It keeps the registries,
-// cuts one topology per turn from all changes of the turn, hands it to every shard, and answers only when every shard has
-// it. Deleting a queue asks the queue's shard first: only that one knows whether it is empty or in use.
+// Control: every change of definitions of the broker, on the control shard (threading rule 6). It
+// keeps the registries, cuts one topology per turn from all changes of the turn, hands it to every
+// shard, and answers only when every shard has it. Deleting a queue asks the queue's shard first:
+// only that one knows whether it is empty or in use.
 #pragma once
 
 #include <deque>
@@ -19,7 +20,8 @@ namespace harrier::broker {
 class Engine;
 
 std::string locked_text(std::string_view queue, std::string_view vhost);  // C-218
-// For declaring a queue again, in the order of C-217; throws AmqpError. `wanted` has flags and owner, no arguments.
+// For declaring a queue again, in the order of C-217; throws AmqpError. `wanted` has flags and
+// owner, no arguments.
 void check_redeclaration(const routing::QueueEntry& existing, const routing::QueueEntry& wanted,
                          protocol::TableView arguments, std::string_view vhost);
 
@@ -50,7 +52,7 @@ class Control {
     ReplyTo to;
     std::size_t queues = 0;  // yet to be dropped by their shards
     std::uint32_t messages = 0;
-    bool counts = false;     // the client wants to know how many messages went
+    bool counts = false;  // the client wants to know how many messages went
   };
 
   Result handle(Vhost& vhost, DeclareExchange& change);
@@ -58,7 +60,8 @@ class Control {
   Result handle(Vhost& vhost, DeclareQueue& change);
   Result handle(Vhost& vhost, Bind& change);
   Result handle(Vhost& vhost, QueuesGone& change);
-  void start_deletion(Vhost& vhost, const ReplyTo& to, const std::vector<QueueId>& queues, DropQueue how, bool counts);
+  void start_deletion(Vhost& vhost, const ReplyTo& to, const std::vector<QueueId>& queues,
+                      DropQueue how, bool counts);
   void delete_queue(Vhost& vhost, const ReplyTo& to, const DeleteQueue& change);
   void answer_when_seen(const ReplyTo& to, Result result);
   void release_answers();
@@ -68,9 +71,9 @@ class Control {
   std::uint64_t next_queue_ = 1;
   std::uint64_t next_deletion_ = 1;
   std::unordered_map<std::uint64_t, Deletion> deletions_;
-  std::uint64_t epoch_ = 0;            // of the newest topology that was handed out
-  std::vector<std::uint64_t> seen_;    // by each shard
-  std::deque<Answer> answers_;         // in epoch order
+  std::uint64_t epoch_ = 0;          // of the newest topology that was handed out
+  std::vector<std::uint64_t> seen_;  // by each shard
+  std::deque<Answer> answers_;       // in epoch order
 };
 
 }  // namespace harrier::broker

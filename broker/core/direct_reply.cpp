@@ -46,7 +46,8 @@ std::optional<ChannelRef> parse_direct_reply_name(std::string_view name) {
   std::string_view rest = name.substr(kReplyToPrefix.size());
   std::uint64_t connection = 0;
   ChannelRef channel;
-  if (!read(rest, '-', connection) || !read(rest, '-', channel.number) || !read(rest, '.', channel.generation)) {
+  if (!read(rest, '-', connection) || !read(rest, '-', channel.number) ||
+      !read(rest, '.', channel.generation)) {
     return std::nullopt;
   }
   channel.connection = ConnectionId{connection};

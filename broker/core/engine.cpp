@@ -35,7 +35,7 @@ Engine::~Engine() {
   sessions_.clear();  // they take their deadlines with them
 }
 
-// ---- connections ---------------------------------------------------------------------------------------------------
+// ---- connections ----
 
 Session& Engine::open_connection(const Peer& peer) {
   const ConnectionId id{next_connection_++ * options_.shards + self_};
@@ -98,7 +98,8 @@ VhostView* Engine::find_vhost(const std::string& name) {
 }
 
 std::string Engine::random_name(std::string_view prefix) {
-  static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  static constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   std::array<std::uint8_t, kNameBytes> bytes{};
   world_.random(bytes);
   std::string name(prefix);
@@ -126,7 +127,7 @@ std::vector<QueueInfo> Engine::queue_infos() const {
   return infos;
 }
 
-// ---- sending -------------------------------------------------------------------------------------------------------
+// ---- sending ----
 
 void Engine::handle(ShardMessage message, ShardId from) {
   std::visit([&](auto& m) { on(m, from); }, message);
@@ -190,7 +191,7 @@ void Engine::reply(const ReplyTo& to, decltype(Reply::result) result) {
 
 bool Engine::congested(ShardId to) const { return in_flight_to_[to] > options_.shard_window_bytes; }
 
-// ---- the end of a turn ---------------------------------------------------------------------------------------------
+// ---- the end of a turn ----
 
 void Engine::end_turn() {
   do {

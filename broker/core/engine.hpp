@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Engine: all the logic of one shard - its connections' sessions, its queues, and on the control shard the definitions.
-// Pure: bytes, shard messages and the time go in; output buffers and outboxes come out. The runtime runs one engine per
-// thread; the simulation steps several on one thread. Used by its own thread only. Protocol errors never leave it.
+// Engine: all the logic of one shard - its connections' sessions, its queues, and on the control
+// shard the definitions. Pure: bytes, shard messages and the time go in; output buffers and
+// outboxes come out. The runtime runs one engine per thread; the simulation steps several on one
+// thread. Used by its own thread only. Protocol errors never leave it.
 #pragma once
 
 #include <functional>
@@ -40,7 +41,8 @@ struct EngineWorld {
   std::function<void(int level, const std::string& line)> log;
 };
 
-// Messages for one shard, in order; what creates queues goes ahead of all else that the turn sends anywhere.
+// Messages for one shard, in order; what creates queues goes ahead of all else that the turn sends
+// anywhere.
 struct Outbox {
   std::vector<ShardMessage> first;
   std::vector<ShardMessage> rest;
@@ -63,14 +65,15 @@ class Engine final : public Outlet {
   Session& open_connection(const Peer& peer);
   Session* find_session(ConnectionId id);
   void handle(ShardMessage message, ShardId from);
-  void tick();                     // timers that are due at now()
-  Millis next_deadline() const;    // or a value far away
-  // Finishes the turn: deferred work, confirms, definitions. Afterwards outboxes and dirty sessions are ready to be taken.
+  void tick();                   // timers that are due at now()
+  Millis next_deadline() const;  // or a value far away
+  // Finishes the turn: deferred work, confirms, definitions. Afterwards outboxes and dirty sessions
+  // are ready to be taken.
   void end_turn();
   Outbox& outbox(ShardId to) { return outboxes_[to]; }
   // Sessions with new output, a changed wish for input, or nothing left to live for.
   std::vector<ConnectionId> take_dirty();
-  void forget(ConnectionId id);    // after session.finished()
+  void forget(ConnectionId id);               // after session.finished()
   void shut_down(const std::string& reason);  // closes every connection with 320
   EngineInfo info() const;
   std::vector<QueueInfo> queue_infos() const;
@@ -92,7 +95,9 @@ class Engine final : public Outlet {
   void send_first(ShardId to, ShardMessage message);
   void send_to_queue(QueueId queue, ShardMessage message);
   void send_to_connection(ConnectionId connection, ShardMessage message);
-  void defer(Grant grant) { deferred_.push_back(grant); }  // sent later in the turn, not inside the caller
+  void defer(Grant grant) {
+    deferred_.push_back(grant);
+  }  // sent later in the turn, not inside the caller
   void reply(const ReplyTo& to, decltype(Reply::result) result);
   bool congested(ShardId to) const;
   void wait_for_window(ConnectionId id) { window_waiters_.insert(id); }
@@ -104,7 +109,9 @@ class Engine final : public Outlet {
 
   // Outlet
   void deliver(Delivery delivery) override;
-  void notify(ConnectionId to, ShardMessage message) override { send_to_connection(to, std::move(message)); }
+  void notify(ConnectionId to, ShardMessage message) override {
+    send_to_connection(to, std::move(message));
+  }
 
  private:
   Queue* find_queue(QueueId id);
@@ -153,7 +160,8 @@ class Engine final : public Outlet {
   std::unordered_map<ConnectionId, std::unique_ptr<Session>> sessions_;
   std::uint64_t next_connection_ = 1;
   std::unordered_map<QueueId, std::unique_ptr<Queue>> queues_;
-  // Queues of this shard where a channel consumes or has got messages: what to visit when the channel goes.
+  // Queues of this shard where a channel consumes or has got messages: what to visit when the
+  // channel goes.
   std::unordered_map<ChannelRef, std::unordered_set<QueueId>> footprints_;
 
   std::vector<Outbox> outboxes_;
@@ -162,7 +170,8 @@ class Engine final : public Outlet {
   std::set<std::pair<Millis, ConnectionId>> deadlines_;
   Millis next_memory_check_ = 0;
 
-  // Publishes on their way to each shard, in bytes, and what this shard has dealt with for each other.
+  // Publishes on their way to each shard, in bytes, and what this shard has dealt with for each
+  // other.
   std::vector<std::uint64_t> in_flight_to_;
   std::vector<std::uint64_t> processed_for_;
   std::unordered_set<ConnectionId> window_waiters_;

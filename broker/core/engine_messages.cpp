@@ -15,18 +15,22 @@ Queue* Engine::find_queue(QueueId id) {
 
 void Engine::drop_queue(QueueId id) { queues_.erase(id); }
 
-// Auto-delete queues that have just gone here; whoever waits is answered once no shard knows them any more (C-259).
-void Engine::report_gone(const std::string& vhost, std::vector<QueueId> queues, const ReplyTo& reply) {
+// Auto-delete queues that have just gone here; whoever waits is answered once no shard knows them
+// any more (C-259).
+void Engine::report_gone(const std::string& vhost, std::vector<QueueId> queues,
+                         const ReplyTo& reply) {
   send(kControlShard, ControlRequest{reply, vhost, QueuesGone{std::move(queues)}});
 }
 
-// ---- for queues ----------------------------------------------------------------------------------------------------
+// ---- for queues ----
 
 void Engine::on(Publish& m, ShardId from) {
   if (from != self_) processed_for_[from] += m.message->footprint();
-  // A queue that has gone takes its messages along: that is an answer too, and not a refusal (C-375).
+  // A queue that has gone takes its messages along: that is an answer too, and not a refusal
+  // (C-375).
   if (Queue* queue = find_queue(m.queue)) queue->publish(std::move(m.message), *this);
-  if (m.confirm != 0) send_to_connection(m.from.connection, PublishSettled{m.from, m.confirm, true});
+  if (m.confirm != 0)
+    send_to_connection(m.from.connection, PublishSettled{m.from, m.confirm, true});
 }
 
 void Engine::on(Settle& m, ShardId) {
@@ -123,7 +127,8 @@ void Engine::on(ReleaseChannel& m, ShardId) {
 
 void Engine::on(CreateQueue& m, ShardId) {
   const QueueId id = m.queue.id;
-  queues_.emplace(id, std::make_unique<Queue>(std::move(m.queue), std::move(m.vhost), options_.unsent));
+  queues_.emplace(id,
+                  std::make_unique<Queue>(std::move(m.queue), std::move(m.vhost), options_.unsent));
 }
 
 void Engine::on(DropQueue& m, ShardId) {
@@ -141,7 +146,7 @@ void Engine::on(DropQueue& m, ShardId) {
   send(kControlShard, std::move(dropped));
 }
 
-// ---- for connections -----------------------------------------------------------------------------------------------
+// ---- for connections ----
 
 void Engine::on(Delivery& m, ShardId) {
   Session* session = find_session(m.consumer.channel.connection);
@@ -192,7 +197,7 @@ void Engine::on(Reply& m, ShardId) {
   if (Session* session = find_session(m.to.connection)) session->on_reply(m);
 }
 
-// ---- for and from the control shard --------------------------------------------------------------------------------
+// ---- for and from the control shard ----
 
 void Engine::on(ControlRequest& m, ShardId) { control_->on_request(m); }
 
@@ -205,7 +210,7 @@ void Engine::on(NewTopology& m, ShardId) {
   send(kControlShard, TopologySeen{self_, m.epoch});
 }
 
-// ---- for all -------------------------------------------------------------------------------------------------------
+// ---- for all ----
 
 void Engine::on(Alarm& m, ShardId) {
   alarm_ = m;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names for things that live on some shard. Values: only these cross shards, never pointers (threading rule 2). None is
-// ever reused within one run of the broker, so a stale name finds nothing instead of somebody else's object.
+// Names for things that live on some shard. Values: only these cross shards, never pointers
+// (threading rule 2). None is ever reused within one run of the broker, so a stale name finds
+// nothing instead of somebody else's object.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +53,7 @@ template <>
 struct std::hash<harrier::broker::ChannelRef> {
   std::size_t operator()(const harrier::broker::ChannelRef& ref) const noexcept {
     const auto connection = static_cast<std::uint64_t>(ref.connection);
-    return std::hash<std::uint64_t>{}(connection << 24 ^ std::uint64_t{ref.generation} << 8 ^ ref.number);
+    return std::hash<std::uint64_t>{}(connection << 24 ^ std::uint64_t{ref.generation} << 8 ^
+                                      ref.number);
   }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Plain snapshots of what the core holds, for listings and metrics. Values: taken on the owning shard, read anywhere.
+// Plain snapshots of what the core holds, for listings and metrics. Values: taken on the owning
+// shard, read anywhere.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CoreOptions: what the core needs to know of the configuration, as a value fixed at start. Units are in the names.
+// CoreOptions: what the core needs to know of the configuration, as a value fixed at start. Units
+// are in the names.
 #pragma once
 
 #include <cstdint>
@@ -25,17 +26,18 @@ struct CoreOptions {
   protocol::Table server_properties;  // added to, or instead of, our own (C-015)
 
   std::uint32_t connections_max = 65'536;
-  std::uint16_t channel_max = 2'047;        // 0 = no limit
-  std::uint32_t frame_max = 131'072;        // 0 = no limit
-  std::uint32_t frame_max_min = 4'096;      // smallest that a client may ask for
+  std::uint16_t channel_max = 2'047;          // 0 = no limit
+  std::uint32_t frame_max = 131'072;          // 0 = no limit
+  std::uint32_t frame_max_min = 4'096;        // smallest that a client may ask for
   std::uint32_t handshake_frame_max = 8'192;  // C-023
   std::uint16_t heartbeat_s = 60;
-  Millis handshake_timeout_ms = 10'000;     // C-008
-  Millis close_grace_ms = 3'000;            // C-078: input is ignored this long before TCP is closed
+  Millis handshake_timeout_ms = 10'000;  // C-008
+  Millis close_grace_ms = 3'000;         // C-078: input is ignored this long before TCP is closed
   std::uint64_t message_size_max = 16 * 1024 * 1024;
 
   UnsentLimits unsent;
-  // Unsent bytes of one connection above which its input is not read, so that replies cannot pile up either.
+  // Unsent bytes of one connection above which its input is not read, so that replies cannot pile
+  // up either.
   std::size_t output_high_bytes = 4 * 1024 * 1024;
   // Publishes on their way to another shard above which publishers wait.
   std::uint64_t shard_window_bytes = 16 * 1024 * 1024;

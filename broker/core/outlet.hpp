@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Outlet: where a queue sends what concerns a connection: deliveries, cancellations, grants. The engine of the shard
-// implements it (own shard: a direct call into the session, which only appends to its output; other shards: the
-// outbox); unit tests implement it with a vector.
+// Outlet: where a queue sends what concerns a connection: deliveries, cancellations, grants. The
+// engine of the shard implements it (own shard: a direct call into the session, which only appends
+// to its output; other shards: the outbox); unit tests implement it with a vector.
 #pragma once
 
 #include "broker/core/shard_message.hpp"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// OutputBuffer: what one connection has yet to write: small things copied into blocks, large bodies referenced. Owned by
-// its session; the socket's side gathers slices from the front and consumes what the kernel took. Its bound is kept by
-// those who append: consumers stop at their unsent limits, and the session stops reading while much is unsent.
+// OutputBuffer: what one connection has yet to write: small things copied into blocks, large bodies
+// referenced. Owned by its session; the socket's side gathers slices from the front and consumes
+// what the kernel took. Its bound is kept by those who append: consumers stop at their unsent
+// limits, and the session stops reading while much is unsent.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,8 @@ class OutputBuffer {
   bool empty() const { return size_ == 0; }
   std::uint64_t appended_total() const { return appended_total_; }  // ever; heartbeats look at it
 
-  // Room for `size` contiguous bytes; commit() says where the writing ended. Nothing else may be called in between.
+  // Room for `size` contiguous bytes; commit() says where the writing ended. Nothing else may be
+  // called in between.
   std::uint8_t* reserve(std::size_t size);
   void commit(const std::uint8_t* end);
 

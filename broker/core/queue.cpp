@@ -73,7 +73,8 @@ GetResult Queue::get(const ChannelRef& channel, bool no_ack) {
 
 std::optional<Refused> Queue::consume(const Consume& request) {
   if (exclusive_consumer_ || (request.exclusive && consumer_count_ > 0)) {
-    return Refused{ReplyCode::AccessRefused, "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
+    return Refused{ReplyCode::AccessRefused,
+                   "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
   }
   QueueConsumer& consumer = add_slot();
   consumer.ref = request.consumer;
@@ -140,7 +141,8 @@ void Queue::deliver(Outlet& outlet) {
   if (gated_count_ > 0) settle_grants(outlet);
 }
 
-// The next consumer in turn that can take a message; those that can't are struck off the list on the way.
+// The next consumer in turn that can take a message; those that can't are struck off the list on
+// the way.
 QueueConsumer* Queue::next_consumer() {
   while (!available_.empty()) {
     Available& same_priority = available_.begin()->second;
@@ -164,11 +166,12 @@ void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
   ++consumer.unsent_messages;
   consumer.unsent_bytes += ready.message->body().size();
   if (!consumer.no_ack) consumer.unsettled.insert(ready.seq, ready.message);
-  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, ready.redelivered, std::move(ready.message)});
+  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, ready.redelivered,
+                  std::move(ready.message)});
 }
 
-// Asks for grants while messages wait, and gives unused ones back when none do, so that a channel-wide limit is never
-// held by a queue that has nothing to deliver (C-268, C-274).
+// Asks for grants while messages wait, and gives unused ones back when none do, so that a
+// channel-wide limit is never held by a queue that has nothing to deliver (C-268, C-274).
 void Queue::settle_grants(Outlet& outlet) {
   for (const auto& slot : slots_) {
     if (!slot || !slot->gated || slot->cancelled) continue;
@@ -176,7 +179,8 @@ void Queue::settle_grants(Outlet& outlet) {
       slot->wanted = true;
       outlet.notify(slot->ref.channel.connection, GrantWanted{slot->ref});
     } else if (slot->grants > 0) {
-      outlet.notify(slot->ref.channel.connection, GrantReturned{slot->ref, std::exchange(slot->grants, 0u)});
+      outlet.notify(slot->ref.channel.connection,
+                    GrantReturned{slot->ref, std::exchange(slot->grants, 0u)});
     }
   }
 }
@@ -203,8 +207,10 @@ bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
 
 std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
   const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
-  if (if_empty && !ready_.empty()) return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
-  if (if_unused && consumer_count_ > 0) return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
+  if (if_empty && !ready_.empty())
+    return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
+  if (if_unused && consumer_count_ > 0)
+    return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
   return std::nullopt;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Queue: the messages of one queue, its consumers, and who gets what next. Owned by the engine of one shard and used on
-// its thread only; what it has to say to connections goes through the outlet. No method fails: what the protocol
-// refuses comes back as a value. Every message is in exactly one place: ready, or unsettled with one consumer (C-365).
+// Queue: the messages of one queue, its consumers, and who gets what next. Owned by the engine of
+// one shard and used on its thread only; what it has to say to connections goes through the outlet.
+// No method fails: what the protocol refuses comes back as a value. Every message is in exactly one
+// place: ready, or unsettled with one consumer (C-365).
 #pragma once
 
 #include <list>
@@ -35,8 +36,8 @@ class Queue {
   void settle(const Settle& settle, Outlet& outlet);
   GetResult get(const ChannelRef& channel, bool no_ack);
 
-  // Adds a consumer, or says why not (C-285). The caller answers the client and then calls deliver(), so that consume-ok is
-  // on its way before the first delivery (C-279).
+  // Adds a consumer, or says why not (C-285). The caller answers the client and then calls
+  // deliver(), so that consume-ok is on its way before the first delivery (C-279).
   std::optional<Refused> consume(const Consume& request);
   // True if the queue must go now, because its last consumer left an auto-delete queue (C-258).
   bool cancel(const ConsumerRef& consumer);
@@ -48,7 +49,8 @@ class Queue {
   void deliver(Outlet& outlet);
 
   std::uint32_t purge();  // ready messages only (C-248)
-  // The channel is gone: its consumers leave and what it had not settled returns. True as for cancel().
+  // The channel is gone: its consumers leave and what it had not settled returns. True as for
+  // cancel().
   bool release(const ChannelRef& channel, Outlet& outlet);
 
   std::optional<Refused> may_delete(bool if_unused, bool if_empty) const;  // C-252, C-253
@@ -74,7 +76,9 @@ class Queue {
   void settle_grants(Outlet& outlet);
   void detach(QueueConsumer& consumer);
   void requeue_all(QueueConsumer& consumer);
-  bool due_for_deletion() const { return entry_.auto_delete && had_consumer_ && consumer_count_ == 0; }
+  bool due_for_deletion() const {
+    return entry_.auto_delete && had_consumer_ && consumer_count_ == 0;
+  }
 
   routing::QueueEntry entry_;
   std::string vhost_;
@@ -85,7 +89,8 @@ class Queue {
   std::vector<std::uint32_t> free_slots_;
   std::unordered_map<ConsumerRef, std::uint32_t, RefHash> consumers_;
   std::unordered_map<ChannelRef, std::uint32_t> getters_;
-  // Consumers that can take a message, by priority, highest first; round-robin inside one priority (C-293).
+  // Consumers that can take a message, by priority, highest first; round-robin inside one priority
+  // (C-293).
   std::map<std::int64_t, Available, std::greater<>> available_;
   std::uint32_t consumer_count_ = 0;
   std::uint32_t gated_count_ = 0;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ReadyList: the messages of one queue that wait for a consumer, in publish order. Owned by its queue. A requeued message
-// returns to its original position (C-352): new ones append to a deque, returned ones wait in an ordered map beside
-// it, and the lower position of the two heads goes first.
+// ReadyList: the messages of one queue that wait for a consumer, in publish order. Owned by its
+// queue. A requeued message returns to its original position (C-352): new ones append to a deque,
+// returned ones wait in an ordered map beside it, and the lower position of the two heads goes
+// first.
 #pragma once
 
 #include <deque>
@@ -30,7 +31,9 @@ class ReadyList {
     returned_.emplace(seq, std::move(ready));
   }
 
-  const Ready& front() const { return returned_first() ? returned_.begin()->second : fresh_.front(); }
+  const Ready& front() const {
+    return returned_first() ? returned_.begin()->second : fresh_.front();
+  }
 
   Ready pop() {
     if (returned_first()) return std::move(returned_.extract(returned_.begin()).mapped());

@@ -14,7 +14,10 @@ using protocol::FrameStatus;
 using protocol::ReplyCode;
 
 Session::Session(ConnectionId id, Peer peer, Engine& engine)
-    : id_(id), peer_(std::move(peer)), engine_(engine), frame_max_(engine.options().handshake_frame_max) {
+    : id_(id),
+      peer_(std::move(peer)),
+      engine_(engine),
+      frame_max_(engine.options().handshake_frame_max) {
   set_phase_deadline(engine_.options().handshake_timeout_ms);
 }
 
@@ -60,7 +63,8 @@ std::size_t Session::payload_max() const { return frame_max_; }
 bool Session::wants_close() const { return close_now_ && output_.empty(); }
 
 void Session::flushed() {
-  // Credit goes back when little is left to write, in one go, so that a slow socket costs its own queues only.
+  // Credit goes back when little is left to write, in one go, so that a slow socket costs its own
+  // queues only.
   if (!credit_due_.empty() && output_.size() <= OutputBuffer::kBlockSize) return_credit();
 }
 
@@ -95,7 +99,8 @@ void Session::on_frame(const Frame& frame) {
   }
 }
 
-void Session::on_error(std::uint16_t channel, protocol::MethodId method, const protocol::AmqpError& error) {
+void Session::on_error(std::uint16_t channel, protocol::MethodId method,
+                       const protocol::AmqpError& error) {
   Channel* at_fault = channel == 0 ? nullptr : find_channel(channel);
   if (protocol::is_hard(error.code()) || at_fault == nullptr) {
     close_connection(error.code(), error.explanation(), error.method_or(method));
@@ -105,12 +110,12 @@ void Session::on_error(std::uint16_t channel, protocol::MethodId method, const p
 }
 
 void Session::on_failure(protocol::MethodId method, const std::exception& failure) {
-  engine_.log(3, name() + ": internal error while handling " + std::string(protocol::name_of(method)) + ": " +
-                     failure.what());
+  engine_.log(3, name() + ": internal error while handling " +
+                     std::string(protocol::name_of(method)) + ": " + failure.what());
   close_connection(ReplyCode::InternalError, "", method);
 }
 
-// ---- waiting for other shards --------------------------------------------------------------------------------------
+// ---- waiting for other shards ----
 
 ReplyTo Session::park(unsigned answers, OnReply then) {
   parked_ = true;
@@ -148,7 +153,9 @@ void Session::on_window_open() {
   engine_.mark_dirty(*this);
 }
 
-void Session::touch(QueueId queue, Channel& channel) { channel.touch(shard_of(queue, engine_.shards())); }
+void Session::touch(QueueId queue, Channel& channel) {
+  channel.touch(shard_of(queue, engine_.shards()));
+}
 
 // Every shard that knows the channel lets go of it, then `then` runs.
 void Session::release_channel(Channel& channel, std::function<void()> then) {
@@ -158,9 +165,10 @@ void Session::release_channel(Channel& channel, std::function<void()> then) {
     then();
     return;
   }
-  const ReplyTo to = park(static_cast<unsigned>(std::popcount(shards)), [this, then = std::move(then)](Reply&) {
-    if (outstanding_ == 0) then();
-  });
+  const ReplyTo to =
+      park(static_cast<unsigned>(std::popcount(shards)), [this, then = std::move(then)](Reply&) {
+        if (outstanding_ == 0) then();
+      });
   const ChannelRef ref = channel.ref();
   channel.clear_touched();
   for (unsigned shard = 0; shard < engine_.shards(); ++shard) {
@@ -173,7 +181,8 @@ void Session::release_all(std::function<void()> then) {
   for (const auto& [number, channel] : channels_) {
     channel->forget_consumers();
     for (unsigned shard = 0; shard < engine_.shards(); ++shard) {
-      if (channel->touched_shards() >> shard & 1) known.emplace_back(static_cast<ShardId>(shard), channel->ref());
+      if (channel->touched_shards() >> shard & 1)
+        known.emplace_back(static_cast<ShardId>(shard), channel->ref());
     }
     channel->clear_touched();
   }
@@ -190,13 +199,14 @@ void Session::release_all(std::function<void()> then) {
     exclusive();
     return;
   }
-  const ReplyTo to = park(static_cast<unsigned>(known.size()), [this, exclusive = std::move(exclusive)](Reply&) {
-    if (outstanding_ == 0) exclusive();
-  });
+  const ReplyTo to =
+      park(static_cast<unsigned>(known.size()), [this, exclusive = std::move(exclusive)](Reply&) {
+        if (outstanding_ == 0) exclusive();
+      });
   for (const auto& [shard, ref] : known) engine_.send(shard, ReleaseChannel{ref, to});
 }
 
-// ---- channels ------------------------------------------------------------------------------------------------------
+// ---- channels ----
 
 Channel* Session::find_channel(std::uint16_t number) {
   if (last_channel_ != nullptr && last_channel_->number() == number) return last_channel_;
@@ -207,7 +217,8 @@ Channel* Session::find_channel(std::uint16_t number) {
 
 Channel* Session::find_channel(const ChannelRef& ref) {
   Channel* channel = find_channel(ref.number);
-  if (channel == nullptr || !(channel->ref() == ref) || channel->state() != Channel::State::Open) return nullptr;
+  if (channel == nullptr || !(channel->ref() == ref) || channel->state() != Channel::State::Open)
+    return nullptr;
   return channel;
 }
 
@@ -237,7 +248,8 @@ void Session::on_consumer_cancelled(const ConsumerCancelled& cancelled) {
 }
 
 void Session::on_grant_wanted(const GrantWanted& wanted) {
-  if (Channel* channel = find_channel(wanted.consumer.channel)) channel->on_grant_wanted(wanted.consumer.consumer);
+  if (Channel* channel = find_channel(wanted.consumer.channel))
+    channel->on_grant_wanted(wanted.consumer.consumer);
 }
 
 void Session::on_grant_returned(const GrantReturned& returned) {
@@ -253,7 +265,8 @@ void Session::on_direct_reply(const DirectReply& reply) {
 bool Session::has_reply_consumer(const ChannelRef& ref, const std::string& reply_name) const {
   const auto at = channels_.find(ref.number);
   return phase_ == Phase::Running && at != channels_.end() && at->second->ref() == ref &&
-         at->second->state() == Channel::State::Open && at->second->direct_reply_name() == reply_name;
+         at->second->state() == Channel::State::Open &&
+         at->second->direct_reply_name() == reply_name;
 }
 
 void Session::end_turn() {
@@ -272,7 +285,8 @@ void Session::send_content(std::uint16_t channel, const protocol::MessagePtr& me
   out = protocol::put_raw(out, properties);
   output_.commit(protocol::put_u8(out, protocol::kFrameEnd));
 
-  const std::size_t chunk_max = frame_max_ == 0 ? body.size() : frame_max_ - protocol::kFrameOverhead;
+  const std::size_t chunk_max =
+      frame_max_ == 0 ? body.size() : frame_max_ - protocol::kFrameOverhead;
   for (std::size_t at = 0; at < body.size(); at += chunk_max) {
     const ByteView chunk = body.subspan(at, std::min(chunk_max, body.size() - at));
     const bool copy = chunk.size() <= OutputBuffer::kCopyMax;
@@ -288,7 +302,7 @@ void Session::send_content(std::uint16_t channel, const protocol::MessagePtr& me
   }
 }
 
-// ---- alarms --------------------------------------------------------------------------------------------------------
+// ---- alarms ----
 
 // A publisher meets an alarm at its next content frame; who only consumes never notices (C-118).
 bool Session::must_block(const Frame& frame) {
@@ -302,7 +316,9 @@ bool Session::must_block(const Frame& frame) {
   engine_.mark_dirty(*this);
   if (can_be_blocked_ && !std::exchange(blocked_told_, true)) {
     protocol::ConnectionBlocked blocked;
-    blocked.reason = alarm.memory && alarm.disk ? "low on memory & disk" : alarm.memory ? "low on memory" : "low on disk";
+    blocked.reason = alarm.memory && alarm.disk ? "low on memory & disk"
+                     : alarm.memory             ? "low on memory"
+                                                : "low on disk";
     send(0, blocked);
   }
   return true;
@@ -316,7 +332,7 @@ void Session::on_alarm() {
   engine_.mark_dirty(*this);
 }
 
-// ---- timers --------------------------------------------------------------------------------------------------------
+// ---- timers ----
 
 void Session::set_phase_deadline(Millis delay) {
   phase_deadline_ = engine_.now() + delay;
@@ -336,7 +352,8 @@ void Session::on_deadline() {
   engine_.mark_dirty(*this);
   armed_ = 0;
   if (phase_deadline_ != 0 && engine_.now() >= phase_deadline_) {
-    // Handshake not done in time, no close-ok, or the client does not hang up: TCP goes, without a frame (C-008, C-105).
+    // Handshake not done in time, no close-ok, or the client does not hang up: TCP goes, without a
+    // frame (C-008, C-105).
     phase_deadline_ = 0;
     close_tcp();
   }
@@ -344,8 +361,9 @@ void Session::on_deadline() {
   arm_timers();
 }
 
-// Sending: every half interval, unless something was sent anyway (C-067). Receiving: two looks in a row without a byte end
-// the connection (C-068); while we do not read, silence proves nothing (C-071).
+// Sending: every half interval, unless something was sent anyway (C-067). Receiving: two looks in a
+// row without a byte end the connection (C-068); while we do not read, silence proves nothing
+// (C-071).
 void Session::look_at_heartbeats() {
   const Millis now = engine_.now();
   if (now >= next_send_look_) {
@@ -361,7 +379,8 @@ void Session::look_at_heartbeats() {
     next_receive_look_ = now + Millis{heartbeat_s_} * 1000;
     silent_looks_ = std::exchange(heard_, false) || !wants_input() ? 0 : silent_looks_ + 1;
     if (silent_looks_ >= 2) {
-      engine_.log(2, name() + ": no heartbeat for " + std::to_string(2 * heartbeat_s_) + " s, closing");
+      engine_.log(
+          2, name() + ": no heartbeat for " + std::to_string(2 * heartbeat_s_) + " s, closing");
       output_.clear();
       close_tcp();
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Session: one AMQP connection without its socket: bytes in, bytes out. Handshake, frames, channels, heartbeats, closing.
-// Owned by the engine of one shard. While a method waits for another shard's answer the session is parked: it takes no
-// input, so a pipelined method sees its own past (threading rule 7). Protocol errors end here: as channel.close or
-// connection.close, never further. After peer_gone() it lives on until every shard has let go of it (finished()).
+// Session: one AMQP connection without its socket: bytes in, bytes out. Handshake, frames,
+// channels, heartbeats, closing. Owned by the engine of one shard. While a method waits for another
+// shard's answer the session is parked: it takes no input, so a pipelined method sees its own past
+// (threading rule 7). Protocol errors end here: as channel.close or connection.close, never
+// further. After peer_gone() it lives on until every shard has let go of it (finished()).
 #pragma once
 
 #include <exception>
@@ -45,20 +46,21 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // ---- the socket's side ----
-  // Uses up whole frames from the front of `input`; returns how many bytes. The rest is offered again, with what followed.
+  // Uses up whole frames from the front of `input`; returns how many bytes. The rest is offered
+  // again, with what followed.
   std::size_t receive(protocol::ByteView input);
   void heard() { heard_ = true; }  // bytes came in: the peer lives (C-069)
   bool wants_input() const;
   OutputBuffer& output() { return output_; }
-  void flushed();              // the kernel has taken some of the output
-  bool wants_close() const;    // close TCP once the output is written
-  void peer_gone();            // TCP is closed, or failed
+  void flushed();            // the kernel has taken some of the output
+  bool wants_close() const;  // close TCP once the output is written
+  void peer_gone();          // TCP is closed, or failed
   bool finished() const { return phase_ == Phase::Gone && released_; }
 
   // ---- the engine's side ----
   ConnectionId id() const { return id_; }
   const Peer& peer() const { return peer_; }
-  std::string name() const;    // "127.0.0.1:5000 -> 127.0.0.1:5672"
+  std::string name() const;  // "127.0.0.1:5000 -> 127.0.0.1:5672"
   std::size_t channel_count() const { return channels_.size(); }
   void on_delivery(Delivery& delivery);
   void on_publish_settled(const PublishSettled& settled);
@@ -71,7 +73,7 @@ class Session {
   void on_alarm();
   void on_window_open();
   void on_deadline();
-  void end_turn();             // confirms of the turn
+  void end_turn();                              // confirms of the turn
   void force_close(const std::string& reason);  // 320
   bool list_as_dirty() { return !std::exchange(dirty_, true); }
   void unlist_as_dirty() { dirty_ = false; }
@@ -87,12 +89,13 @@ class Session {
   void send(std::uint16_t channel, const M& method);
   void send_content(std::uint16_t channel, const protocol::MessagePtr& message);
 
-  // Parks the session for `answers` replies; the returned address goes into the requests. `then` runs for each reply, in the
-  // context of the channel and method of now; it may throw AmqpError and may park again.
+  // Parks the session for `answers` replies; the returned address goes into the requests. `then`
+  // runs for each reply, in the context of the channel and method of now; it may throw AmqpError
+  // and may park again.
   ReplyTo park(unsigned answers, OnReply then);
-  void unpark();               // for waits that no Reply ends
+  void unpark();  // for waits that no Reply ends
   bool parked() const { return parked_; }
-  void await_window();         // too much is on its way to another shard
+  void await_window();                          // too much is on its way to another shard
   void touch(QueueId queue, Channel& channel);  // that shard knows the channel from now on
   void own_exclusive() { owns_exclusive_ = true; }
   void erase_channel(std::uint16_t number);
@@ -105,14 +108,14 @@ class Session {
 
  private:
   enum class Phase : std::uint8_t {
-    Header,     // nothing received yet
-    Starting,   // start sent
-    Tuning,     // tune sent
-    Opening,    // tune-ok received
+    Header,    // nothing received yet
+    Starting,  // start sent
+    Tuning,    // tune sent
+    Opening,   // tune-ok received
     Running,
-    Closing,    // close sent, or about to be; only close and close-ok count
-    Draining,   // nothing is said or heard any more; TCP closes at the deadline or by the peer
-    Gone,       // no socket
+    Closing,   // close sent, or about to be; only close and close-ok count
+    Draining,  // nothing is said or heard any more; TCP closes at the deadline or by the peer
+    Gone,      // no socket
   };
   static std::string_view phase_name(Phase phase);
 
@@ -146,7 +149,8 @@ class Session {
   void on_error(std::uint16_t channel, protocol::MethodId method, const protocol::AmqpError& error);
   void on_failure(protocol::MethodId method, const std::exception& failure);
   void close_channel(Channel& channel, const protocol::AmqpError& error, protocol::MethodId method);
-  void close_connection(protocol::ReplyCode code, std::string_view explanation, protocol::MethodId method);
+  void close_connection(protocol::ReplyCode code, std::string_view explanation,
+                        protocol::MethodId method);
   void close_by_peer();
   void release_all(std::function<void()> then);
 
@@ -196,13 +200,13 @@ class Session {
   std::uint16_t current_channel_ = 0;
   protocol::MethodId current_method_;
 
-  bool dirty_ = false;          // listed by the engine for the end of the turn
+  bool dirty_ = false;  // listed by the engine for the end of the turn
   bool heard_ = false;
-  bool close_now_ = false;      // TCP closes as soon as the output is written
-  bool released_ = false;       // no shard knows of this connection any more
+  bool close_now_ = false;  // TCP closes as soon as the output is written
+  bool released_ = false;   // no shard knows of this connection any more
   std::uint64_t appended_seen_ = 0;
   unsigned silent_looks_ = 0;
-  Millis phase_deadline_ = 0;   // 0 = none
+  Millis phase_deadline_ = 0;  // 0 = none
   Millis next_send_look_ = 0;
   Millis next_receive_look_ = 0;
   Millis armed_ = 0;
@@ -225,7 +229,8 @@ void Session::guarded(std::uint16_t channel, protocol::MethodId method, F&& f) {
     f();
   } catch (const protocol::AmqpError& error) {
     on_error(channel, method, error);
-  } catch (const std::exception& failure) {  // ours, not the client's: out of memory, or a bug (C-143)
+  } catch (
+      const std::exception& failure) {  // ours, not the client's: out of memory, or a bug (C-143)
     on_failure(method, failure);
   }
 }

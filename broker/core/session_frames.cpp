@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Frames of a running connection, and what closes channels and connections (conformance 1.7 to 1.10 and section 2).
+// Frames of a running connection, and what closes channels and connections (conformance 1.7 to 1.10
+// and section 2).
 #include <utility>
 
 #include "broker/core/engine.hpp"
@@ -18,13 +19,16 @@ using protocol::ReplyCode;
 
 namespace {
 
-constexpr Millis kHangUpMaxMs = 30'000;  // how long we wait for a client to close TCP after close-ok (C-105)
+constexpr Millis kHangUpMaxMs =
+    30'000;  // how long we wait for a client to close TCP after close-ok (C-105)
 
-bool is(const Frame& frame, FrameType type) { return frame.type == static_cast<std::uint8_t>(type); }
+bool is(const Frame& frame, FrameType type) {
+  return frame.type == static_cast<std::uint8_t>(type);
+}
 
 bool is_known_type(const Frame& frame) {
-  return is(frame, FrameType::Method) || is(frame, FrameType::Header) || is(frame, FrameType::Body) ||
-         is(frame, FrameType::Heartbeat);
+  return is(frame, FrameType::Method) || is(frame, FrameType::Header) ||
+         is(frame, FrameType::Body) || is(frame, FrameType::Heartbeat);
 }
 
 }  // namespace
@@ -56,7 +60,8 @@ void Session::frame_error(ByteView input, FrameStatus status) {
     if (phase_ != Phase::Closing) close_silently();
     return;
   }
-  close_connection(ReplyCode::FrameError, protocol::frame_error_text(input, status, frame_max_), {});
+  close_connection(ReplyCode::FrameError, protocol::frame_error_text(input, status, frame_max_),
+                   {});
   stream_broken_ = true;
 }
 
@@ -69,7 +74,8 @@ void Session::on_running_frame(const Frame& frame) {
   }
   if (is(frame, FrameType::Heartbeat)) {
     if (frame.channel != 0) {
-      close_connection(ReplyCode::UnexpectedFrame, "heartbeat frame on channel " + std::to_string(frame.channel), {});
+      close_connection(ReplyCode::UnexpectedFrame,
+                       "heartbeat frame on channel " + std::to_string(frame.channel), {});
     } else if (!frame.payload.empty()) {
       close_connection(ReplyCode::FrameError, "heartbeat frame with a payload", {});
     }
@@ -88,7 +94,8 @@ protocol::Method Session::decode(const Frame& frame) {
   protocol::Method method;
   const protocol::DecodeStatus status = protocol::decode_method(frame.payload, method);
   if (status == protocol::DecodeStatus::Ok) return method;
-  throw AmqpError(status == protocol::DecodeStatus::UnknownMethod ? ReplyCode::CommandInvalid : ReplyCode::FrameError,
+  throw AmqpError(status == protocol::DecodeStatus::UnknownMethod ? ReplyCode::CommandInvalid
+                                                                  : ReplyCode::FrameError,
                   protocol::decode_error_text(status, frame.payload),
                   status == protocol::DecodeStatus::BadUtf8 ? AmqpError::kNoMethod : MethodId{});
 }
@@ -115,7 +122,8 @@ void Session::on_channel_frame(const Frame& frame) {
   } else if (channel->assembler().state() != protocol::ContentAssembler::State::Idle) {
     on_content(*channel, frame);
   } else if (!is(frame, FrameType::Method)) {
-    close_connection(ReplyCode::UnexpectedFrame, "expected method frame, got non method frame instead", {});
+    close_connection(ReplyCode::UnexpectedFrame,
+                     "expected method frame, got non method frame instead", {});
   } else {
     on_channel_method(*channel, frame);
   }
@@ -124,7 +132,8 @@ void Session::on_channel_frame(const Frame& frame) {
 void Session::on_unopened_channel(const Frame& frame) {
   const MethodId id = protocol::peek_method(frame.payload).value_or(MethodId{});
   guarded(0, id, [&] {
-    if (!is(frame, FrameType::Method)) throw AmqpError(ReplyCode::ChannelError, "expected 'channel.open'");
+    if (!is(frame, FrameType::Method))
+      throw AmqpError(ReplyCode::ChannelError, "expected 'channel.open'");
     if (id == protocol::BasicPublish::kId) {
       // Answered once its content is complete, like any publish (C-129 as corrected in 0.3).
       Channel& unopened = add_channel(frame.channel);
@@ -137,7 +146,8 @@ void Session::on_unopened_channel(const Frame& frame) {
       throw AmqpError(ReplyCode::ChannelError, "expected 'channel.open'");
     }
     if (channel_max_ != 0 && channels_.size() >= channel_max_) {
-      throw AmqpError(ReplyCode::NotAllowed, "number of channels opened (" + std::to_string(channels_.size()) +
+      throw AmqpError(ReplyCode::NotAllowed, "number of channels opened (" +
+                                                 std::to_string(channels_.size()) +
                                                  ") has reached the negotiated channel_max (" +
                                                  std::to_string(channel_max_) + ")");
     }
@@ -157,7 +167,8 @@ void Session::on_channel_method(Channel& channel, const Frame& frame) {
     }
     if (channel.state() == Channel::State::Closing) {
       if (id == protocol::ChannelClose::kId) {
-        send(channel.number(), protocol::ChannelCloseOk{});  // crossing closes; theirs is still awaited
+        send(channel.number(),
+             protocol::ChannelCloseOk{});  // crossing closes; theirs is still awaited
       } else if (id == protocol::ChannelCloseOk::kId) {
         erase_channel(channel.number());
       }
@@ -205,7 +216,7 @@ void Session::on_content(Channel& channel, const Frame& frame) {
   });
 }
 
-// ---- closing -------------------------------------------------------------------------------------------------------
+// ---- closing ----
 
 void Session::close_channel(Channel& channel, const AmqpError& error, MethodId method) {
   engine_.log(1, name() + " channel " + std::to_string(channel.number()) + ": " +
@@ -213,15 +224,16 @@ void Session::close_channel(Channel& channel, const AmqpError& error, MethodId m
   channel.set_state(Channel::State::Closing);
   channel.assembler().reset();
   const std::uint16_t number = channel.number();
-  release_channel(channel, [this, number, code = error.code(), explanation = error.explanation(), method] {
-    const std::string text = protocol::reply_text(code, explanation);
-    protocol::ChannelClose close;
-    close.reply_code = static_cast<std::uint16_t>(code);
-    close.reply_text = text;
-    close.class_id = method.class_id;
-    close.method_id = method.method_id;
-    send(number, close);
-  });
+  release_channel(channel,
+                  [this, number, code = error.code(), explanation = error.explanation(), method] {
+                    const std::string text = protocol::reply_text(code, explanation);
+                    protocol::ChannelClose close;
+                    close.reply_code = static_cast<std::uint16_t>(code);
+                    close.reply_text = text;
+                    close.class_id = method.class_id;
+                    close.method_id = method.method_id;
+                    send(number, close);
+                  });
 }
 
 void Session::close_connection(ReplyCode code, std::string_view explanation, MethodId method) {

@@ -19,9 +19,9 @@ namespace {
 
 // What we say that we can do (C-016), and do.
 constexpr std::array kCapabilities = {
-    "publisher_confirms",     "exchange_exchange_bindings",   "basic.nack",       "consumer_cancel_notify",
-    "connection.blocked",     "consumer_priorities",          "authentication_failure_close",
-    "per_consumer_qos",       "direct_reply_to",
+    "publisher_confirms",           "exchange_exchange_bindings", "basic.nack",
+    "consumer_cancel_notify",       "connection.blocked",         "consumer_priorities",
+    "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
 };
 
 bool is_true(const TableView& table, std::string_view key) {
@@ -30,7 +30,9 @@ bool is_true(const TableView& table, std::string_view key) {
 }
 
 // 0 is "no limit", which is more than any number (C-043).
-bool within(std::uint32_t value, std::uint32_t limit) { return limit == 0 || (value != 0 && value <= limit); }
+bool within(std::uint32_t value, std::uint32_t limit) {
+  return limit == 0 || (value != 0 && value <= limit);
+}
 
 }  // namespace
 
@@ -38,7 +40,8 @@ std::size_t Session::receive_header(ByteView input) {
   if (input.size() < protocol::kProtocolHeader.size()) return 0;
   const ByteView header = input.first(protocol::kProtocolHeader.size());
   constexpr std::array<std::uint8_t, 8> kOldForm = {'A', 'M', 'Q', 'P', 1, 1, 0, 9};  // C-002
-  if (std::ranges::equal(header, protocol::kProtocolHeader) || std::ranges::equal(header, kOldForm)) {
+  if (std::ranges::equal(header, protocol::kProtocolHeader) ||
+      std::ranges::equal(header, kOldForm)) {
     phase_ = Phase::Starting;
     send_start();
   } else {
@@ -65,10 +68,11 @@ protocol::Table Session::server_properties() const {
   properties.add("platform", "C++20");
   properties.add("product", options.product);
   properties.add("version", options.version);
-  options.server_properties.view().for_each([&](std::string_view key, const protocol::FieldValue& value) {
-    properties.remove(key).add_value(key, value);
-    return true;
-  });
+  options.server_properties.view().for_each(
+      [&](std::string_view key, const protocol::FieldValue& value) {
+        properties.remove(key).add_value(key, value);
+        return true;
+      });
   return properties;
 }
 
@@ -84,9 +88,11 @@ void Session::send_start() {
   send(0, start);
 }
 
-// In these phases most mistakes are answered by silence and, after a while, the end of TCP (C-035, C-083, C-101).
+// In these phases most mistakes are answered by silence and, after a while, the end of TCP (C-035,
+// C-083, C-101).
 void Session::on_handshake_frame(const Frame& frame) {
-  if (frame.type == static_cast<std::uint8_t>(FrameType::Heartbeat) && phase_ == Phase::Opening) return;
+  if (frame.type == static_cast<std::uint8_t>(FrameType::Heartbeat) && phase_ == Phase::Opening)
+    return;
   const auto id = protocol::peek_method(frame.payload);
   if (frame.channel != 0 || frame.type != static_cast<std::uint8_t>(FrameType::Method) || !id) {
     close_silently();
@@ -100,12 +106,15 @@ void Session::on_handshake_frame(const Frame& frame) {
   guarded(0, *id, [&] {
     if (phase_ == Phase::Starting && std::holds_alternative<protocol::ConnectionStartOk>(method)) {
       on_start_ok(std::get<protocol::ConnectionStartOk>(method));
-    } else if (phase_ == Phase::Tuning && std::holds_alternative<protocol::ConnectionTuneOk>(method)) {
+    } else if (phase_ == Phase::Tuning &&
+               std::holds_alternative<protocol::ConnectionTuneOk>(method)) {
       on_tune_ok(std::get<protocol::ConnectionTuneOk>(method));
-    } else if (phase_ == Phase::Opening && std::holds_alternative<protocol::ConnectionOpen>(method)) {
+    } else if (phase_ == Phase::Opening &&
+               std::holds_alternative<protocol::ConnectionOpen>(method)) {
       on_open(std::get<protocol::ConnectionOpen>(method));
     } else if (phase_ == Phase::Opening) {
-      throw protocol::AmqpError(ReplyCode::ChannelError, "unexpected method in connection state opening");
+      throw protocol::AmqpError(ReplyCode::ChannelError,
+                                "unexpected method in connection state opening");
     } else {
       close_silently();
     }
@@ -123,21 +132,26 @@ void Session::on_start_ok(const protocol::ConnectionStartOk& method) {
   const auto product = properties.find("product");
   const std::string_view client = product ? product->as_text().value_or("") : "";
   const QosUpdatesConsumers setting = engine_.options().qos_updates_consumers;
-  qos_updates_consumers_ = setting == QosUpdatesConsumers::Always ||
-                           (setting == QosUpdatesConsumers::Auto && (client == "py-amqp" || client == "librabbitmq"));
+  qos_updates_consumers_ =
+      setting == QosUpdatesConsumers::Always ||
+      (setting == QosUpdatesConsumers::Auto && (client == "py-amqp" || client == "librabbitmq"));
 
   mechanism_ = std::string(method.mechanism);
   const SaslSettings& sasl = engine_.world().sasl;
   const auto mechanism = find_sasl_mechanism(mechanism_, sasl);
-  const auto credentials = mechanism ? read_sasl_response(*mechanism, method.response, sasl) : std::nullopt;
+  const auto credentials =
+      mechanism ? read_sasl_response(*mechanism, method.response, sasl) : std::nullopt;
   if (!credentials) {
-    engine_.log(2, name() + ": " + (mechanism ? "malformed SASL response" : "unknown SASL mechanism '" + mechanism_ + "'"));
+    engine_.log(2, name() + ": " +
+                       (mechanism ? "malformed SASL response"
+                                  : "unknown SASL mechanism '" + mechanism_ + "'"));
     close_silently();
     return;
   }
   const auto user = engine_.world().authenticator->log_in(*credentials, peer_.address);
   if (!user) {
-    engine_.log(2, name() + ": login of user '" + credentials->user + "' refused (" + mechanism_ + ")");
+    engine_.log(
+        2, name() + ": login of user '" + credentials->user + "' refused (" + mechanism_ + ")");
     refuse_login(mechanism_);
     return;
   }
@@ -150,7 +164,8 @@ void Session::on_start_ok(const protocol::ConnectionStartOk& method) {
   send(0, tune);
 }
 
-// The text says neither whether user or password was wrong nor that only loopback may (C-032, C-033).
+// The text says neither whether user or password was wrong nor that only loopback may (C-032,
+// C-033).
 void Session::refuse_login(std::string_view mechanism) {
   if (!can_close_on_login_failure_) {
     close_silently();
@@ -168,7 +183,8 @@ void Session::on_tune_ok(const protocol::ConnectionTuneOk& method) {
   const auto refuse = [&](std::string_view what, std::string value, bool low, std::uint32_t bound) {
     throw protocol::AmqpError(ReplyCode::NotAllowed,
                               "negotiated " + std::string(what) + " = " + value +
-                                  (low ? " is lower than the minimum allowed value (" : " is higher than the maximum allowed value (") +
+                                  (low ? " is lower than the minimum allowed value ("
+                                       : " is higher than the maximum allowed value (") +
                                   std::to_string(bound) + ")",
                               tune);
   };
@@ -179,7 +195,8 @@ void Session::on_tune_ok(const protocol::ConnectionTuneOk& method) {
     refuse("frame_max", std::to_string(method.frame_max), false, options.frame_max);
   }
   if (!within(method.channel_max, options.channel_max)) {
-    refuse("channel_max", method.channel_max == 0 ? "0 (no limit)" : std::to_string(method.channel_max), false,
+    refuse("channel_max",
+           method.channel_max == 0 ? "0 (no limit)" : std::to_string(method.channel_max), false,
            options.channel_max);
   }
   frame_max_ = method.frame_max;
@@ -197,14 +214,15 @@ void Session::on_open(const protocol::ConnectionOpen& method) {
   const std::string vhost(method.virtual_host);
   const std::uint32_t limit = engine_.options().connections_max;
   if (engine_.world().connection_count() > limit) {
-    throw protocol::AmqpError(ReplyCode::NotAllowed,
-                              "connection refused: node connection limit (" + std::to_string(limit) + ") is reached");
+    throw protocol::AmqpError(ReplyCode::NotAllowed, "connection refused: node connection limit (" +
+                                                         std::to_string(limit) + ") is reached");
   }
   VhostView* view = engine_.find_vhost(vhost);
-  if (view == nullptr) throw protocol::AmqpError(ReplyCode::NotAllowed, "vhost " + vhost + " not found");
+  if (view == nullptr)
+    throw protocol::AmqpError(ReplyCode::NotAllowed, "vhost " + vhost + " not found");
   if (!engine_.world().authenticator->may_access_vhost(user_, vhost)) {
-    throw protocol::AmqpError(ReplyCode::NotAllowed,
-                              "access to vhost '" + vhost + "' refused for user '" + user_.name + "'");
+    throw protocol::AmqpError(ReplyCode::NotAllowed, "access to vhost '" + vhost +
+                                                         "' refused for user '" + user_.name + "'");
   }
   vhost_ = view;
   phase_ = Phase::Running;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Everything that crosses shards, as values. Each pair of shards is FIFO, and what one shard has put into a mailbox
-// before it answers a client is there before anything that the client does next (end of turn: mailboxes, then sockets).
-// A message for the own shard is handled by a direct call. Nothing here may fail: errors travel as values.
+// Everything that crosses shards, as values. Each pair of shards is FIFO, and what one shard has
+// put into a mailbox before it answers a client is there before anything that the client does next
+// (end of turn: mailboxes, then sockets). A message for the own shard is handled by a direct call.
+// Nothing here may fail: errors travel as values.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@ struct ReplyTo {
   std::uint32_t token = 0;  // 0: nobody waits
 };
 
-// ---- to the shard of a queue -------------------------------------------------------------------------------------
+// ---- to the shard of a queue ----
 
 struct Publish {
   QueueId queue{};
@@ -41,8 +42,8 @@ struct Settle {
   Seq seq = 0;
   std::uint32_t slot = 0;  // as the delivery said
   Outcome outcome = Outcome::Ack;
-  // More of the same method follows for this queue: it hands out again after the last one only, or messages that return
-  // together could go out again in the wrong order.
+  // More of the same method follows for this queue: it hands out again after the last one only, or
+  // messages that return together could go out again in the wrong order.
   bool more = false;
 };
 
@@ -78,7 +79,8 @@ struct SetPrefetch {
   ReplyTo reply;  // once it is in force, no grant of before is on its way any more
 };
 
-// Channel-wide limit: leave to deliver `count` messages. What the queue can't use comes back as GrantReturned.
+// Channel-wide limit: leave to deliver `count` messages. What the queue can't use comes back as
+// GrantReturned.
 struct Grant {
   QueueId queue{};
   ConsumerRef consumer;
@@ -103,13 +105,14 @@ struct CountQueue {
   ReplyTo reply;
 };
 
-// The channel is gone: its consumers leave, its unacknowledged messages return, its auto-delete queues go.
+// The channel is gone: its consumers leave, its unacknowledged messages return, its auto-delete
+// queues go.
 struct ReleaseChannel {
   ChannelRef channel;
   ReplyTo reply;
 };
 
-// ---- to the shard of a connection --------------------------------------------------------------------------------
+// ---- to the shard of a connection ----
 
 struct Delivery {
   ConsumerRef consumer;
@@ -151,7 +154,7 @@ struct ProbeDirectReply {
   ReplyTo reply;
 };
 
-// ---- answers -----------------------------------------------------------------------------------------------------
+// ---- answers ----
 
 struct Done {};
 struct Refused {
@@ -182,7 +185,7 @@ struct Reply {
   std::variant<Done, Refused, Counted, QueueMissing, GetResult, QueueDeclared> result;
 };
 
-// ---- to the control shard ----------------------------------------------------------------------------------------
+// ---- to the control shard ----
 
 struct DeclareExchange {
   routing::Exchange exchange;
@@ -218,7 +221,9 @@ struct QueuesGone {
 struct ControlRequest {
   ReplyTo reply;
   std::string vhost;
-  std::variant<DeclareExchange, DeleteExchange, DeclareQueue, DeleteQueue, Bind, DeleteExclusive, QueuesGone> change;
+  std::variant<DeclareExchange, DeleteExchange, DeclareQueue, DeleteQueue, Bind, DeleteExclusive,
+               QueuesGone>
+      change;
 };
 
 struct QueueDropped {
@@ -233,7 +238,7 @@ struct TopologySeen {
   std::uint64_t epoch = 0;
 };
 
-// ---- from the control shard --------------------------------------------------------------------------------------
+// ---- from the control shard ----
 
 // Always in the mailbox of its shard before any shard sees a topology that names the queue.
 struct CreateQueue {
@@ -252,7 +257,7 @@ struct NewTopology {
   routing::TopologyPtr topology;
 };
 
-// ---- between all shards ------------------------------------------------------------------------------------------
+// ---- between all shards ----
 
 struct Alarm {
   bool memory = false;
@@ -265,9 +270,9 @@ struct Processed {
 };
 
 using ShardMessage =
-    std::variant<Publish, Settle, Delivery, PublishSettled, Sent, Get, Consume, Cancel, SetPrefetch, Grant, Purge,
-                 CountQueue, ReleaseChannel, ConsumerCancelled, GrantWanted, GrantReturned, DirectReply,
-                 ProbeDirectReply, Reply, ControlRequest, QueueDropped, TopologySeen, CreateQueue, DropQueue,
-                 NewTopology, Alarm, Processed>;
+    std::variant<Publish, Settle, Delivery, PublishSettled, Sent, Get, Consume, Cancel, SetPrefetch,
+                 Grant, Purge, CountQueue, ReleaseChannel, ConsumerCancelled, GrantWanted,
+                 GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest, QueueDropped,
+                 TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed>;
 
 }  // namespace harrier::broker

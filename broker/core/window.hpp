@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Window: entries in increasing key order that mostly come in at the back and leave near the front: what a consumer has
-// not acknowledged, by delivery tag or by queue position. A value inside one owner. Leaving in any order is cheap; holes are
-// squeezed out when they outnumber the living, so one entry that stays for ever costs nothing.
+// Window: entries in increasing key order that mostly come in at the back and leave near the front:
+// what a consumer has not acknowledged, by delivery tag or by queue position. A value inside one
+// owner. Leaving in any order is cheap; holes are squeezed out when they outnumber the living, so
+// one entry that stays for ever costs nothing.
 #pragma once
 
 #include <algorithm>
@@ -77,8 +78,9 @@ class Window {
 
   typename std::deque<Slot>::iterator lower(std::uint64_t key) {
     if (!slots_.empty() && slots_.front().key == key) return slots_.begin();
-    return std::lower_bound(slots_.begin(), slots_.end(), key,
-                            [](const Slot& slot, std::uint64_t wanted) { return slot.key < wanted; });
+    return std::lower_bound(
+        slots_.begin(), slots_.end(), key,
+        [](const Slot& slot, std::uint64_t wanted) { return slot.key < wanted; });
   }
 
   void tidy() {

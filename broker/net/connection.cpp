@@ -14,8 +14,8 @@ namespace harrier::broker {
 
 namespace {
 
-// After our last byte the peer gets this long to read it: closing with unread input would reset the connection, and the
-// peer might never see why.
+// After our last byte the peer gets this long to read it: closing with unread input would reset the
+// connection, and the peer might never see why.
 constexpr std::chrono::milliseconds kLinger{1'000};
 constexpr std::size_t kPendingKeep = 4 * 1024;  // a leftover buffer larger than this is given back
 constexpr std::size_t kSlicesPerWrite = 64;
@@ -34,7 +34,17 @@ std::shared_ptr<Connection> Connection::open(Shard& shard, asio::ip::tcp::socket
   socket.native_non_blocking(true, error);
   socket.set_option(asio::ip::tcp::no_delay(true), error);
   Peer peer{remote.address().to_string(), remote.port(), local.address().to_string(), local.port()};
-  return std::make_shared<Connection>(shard, std::move(socket), shard.engine().open_connection(peer));
+  return std::make_shared<Connection>(shard, std::move(socket),
+                                      shard.engine().open_connection(peer));
+}
+
+void adopt(Shard& shard, int socket, asio::ip::tcp protocol) {
+  shard.adopt([&shard, socket, protocol]() -> std::shared_ptr<Link> {
+    asio::ip::tcp::socket adopted(shard.context());
+    asio::error_code error;
+    adopted.assign(protocol, socket, error);
+    return error ? nullptr : Connection::open(shard, std::move(adopted));
+  });
 }
 
 Connection::Connection(Shard& shard, asio::ip::tcp::socket socket, Session& session)
@@ -83,7 +93,8 @@ void Connection::feed(protocol::ByteView bytes) {
     const std::size_t used = session_->receive(pending_);
     pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(used));
   }
-  if (pending_.empty() && pending_.capacity() > kPendingKeep) std::vector<std::uint8_t>().swap(pending_);
+  if (pending_.empty() && pending_.capacity() > kPendingKeep)
+    std::vector<std::uint8_t>().swap(pending_);
 }
 
 void Connection::flush() {
@@ -138,12 +149,13 @@ bool Connection::write() {
 
 void Connection::arm_write() {
   writing_ = true;
-  socket_.async_wait(asio::ip::tcp::socket::wait_write, [self = shared_from_this()](const asio::error_code& error) {
-    self->writing_ = false;
-    if (error) return;
-    self->shard_.before_input();
-    self->flush();
-  });
+  socket_.async_wait(asio::ip::tcp::socket::wait_write,
+                     [self = shared_from_this()](const asio::error_code& error) {
+                       self->writing_ = false;
+                       if (error) return;
+                       self->shard_.before_input();
+                       self->flush();
+                     });
 }
 
 void Connection::lost() {

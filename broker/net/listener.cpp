@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/net/listener.hpp"
 
+#include <chrono>
+
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/ip/v6_only.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
-#include <chrono>
 
 namespace harrier::broker {
 
@@ -20,10 +21,12 @@ constexpr std::chrono::milliseconds kRetryAccept{100};
 
 }  // namespace
 
-Listener::Listener(asio::io_context& context, const std::string& host, std::uint16_t port, Accept accept)
+Listener::Listener(asio::io_context& context, const std::string& host, std::uint16_t port,
+                   Accept accept)
     : acceptor_(context), accept_(std::move(accept)) {
   tcp::resolver resolver(context);
-  const auto found = resolver.resolve(host, std::to_string(port), tcp::resolver::passive | tcp::resolver::numeric_service);
+  const auto found = resolver.resolve(host, std::to_string(port),
+                                      tcp::resolver::passive | tcp::resolver::numeric_service);
   address_ = found.begin()->endpoint();
   acceptor_.open(address_.protocol());
   acceptor_.set_option(tcp::acceptor::reuse_address(true));
@@ -43,7 +46,8 @@ void Listener::stop() {
 asio::awaitable<void> Listener::accept_loop() {
   while (acceptor_.is_open()) {
     asio::error_code error;
-    tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    tcp::socket socket =
+        co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (!acceptor_.is_open()) co_return;
     if (error) {
       asio::steady_timer pause(acceptor_.get_executor(), kRetryAccept);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Listener: accepts connections on one address and deals them out to the shards in turn. Lives on one shard's io_context
-// and thread. Running out of descriptors is waited out, not fatal: those connected keep being served.
+// Listener: accepts connections on one address and deals them out to the shards in turn. Lives on
+// one shard's io_context and thread. Running out of descriptors is waited out, not fatal: those
+// connected keep being served.
 #pragma once
+
+#include <functional>
+#include <string>
 
 #include <asio/awaitable.hpp>
 #include <asio/ip/tcp.hpp>
-#include <functional>
-#include <string>
 
 namespace harrier::broker {
 

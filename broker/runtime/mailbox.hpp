@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mailbox: what other shards have sent to one shard. Filled by any thread, emptied by its own. One lock and at most one
-// wake-up per batch, never per message; pushes have one total order, which the control plane relies on (threading rule 3).
+// Mailbox: what other shards have sent to one shard. Filled by any thread, emptied by its own. One
+// lock and at most one wake-up per batch, never per message; pushes have one total order, which the
+// control plane relies on (threading rule 3).
 #pragma once
 
 #include <atomic>

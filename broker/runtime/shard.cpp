@@ -2,18 +2,19 @@
 #include "broker/runtime/shard.hpp"
 
 #include <algorithm>
-#include <asio/post.hpp>
 #include <chrono>
 #include <limits>
 #include <utility>
 
-#include "broker/net/connection.hpp"
+#include <asio/post.hpp>
 
 namespace harrier::broker {
 
 Millis monotonic_ms() {
   using std::chrono::duration_cast;
-  return duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 Shard::Shard(ShardId id, CoreOptions options, EngineWorld world)
@@ -38,20 +39,17 @@ void Shard::post(Mailbox::Batch batch) {
   if (mailbox_.push(std::move(batch))) asio::post(context_, [] {});
 }
 
-void Shard::adopt(int socket, asio::ip::tcp protocol) {
+void Shard::adopt(std::function<std::shared_ptr<Link>()> open) {
   connection_count_.fetch_add(1, std::memory_order_relaxed);
-  asio::post(context_, [this, socket, protocol] {
+  asio::post(context_, [this, open = std::move(open)] {
     before_input();
-    asio::ip::tcp::socket adopted(context_);
-    asio::error_code error;
-    adopted.assign(protocol, socket, error);
-    auto connection = Connection::open(*this, std::move(adopted));
-    if (!connection) {  // gone before we looked
+    std::shared_ptr<Link> link = open();
+    if (!link) {
       connection_count_.fetch_sub(1, std::memory_order_relaxed);
       return;
     }
-    connections_.emplace(connection->id(), connection);
-    connection->start();
+    links_.emplace(link->id(), link);
+    link->start();
   });
 }
 
@@ -75,7 +73,7 @@ void Shard::run() {
     context_.poll();
     turn();
   }
-  connections_.clear();
+  links_.clear();
 }
 
 void Shard::before_input() {
@@ -98,18 +96,18 @@ void Shard::turn() {
     const std::vector<ConnectionId> dirty = engine_.take_dirty();
     if (dirty.empty()) break;
     for (const ConnectionId id : dirty) {
-      const auto at = connections_.find(id);
-      if (at == connections_.end()) continue;
-      const std::shared_ptr<Connection> connection = at->second;
-      connection->flush();
+      const auto at = links_.find(id);
+      if (at == links_.end()) continue;
+      const std::shared_ptr<Link> link = at->second;
+      link->flush();
     }
   }
   arm_timer();
-  if (when_empty_ && connections_.empty()) std::exchange(when_empty_, nullptr)();
+  if (when_empty_ && links_.empty()) std::exchange(when_empty_, nullptr)();
 }
 
-// What creates queues goes into every mailbox before anything else does, so that no shard can see a topology, and send to
-// a queue of it, before that queue's own shard knows it.
+// What creates queues goes into every mailbox before anything else does, so that no shard can see a
+// topology, and send to a queue of it, before that queue's own shard knows it.
 void Shard::send_outboxes() {
   for (const bool first : {true, false}) {
     for (Shard* other : all_) {
@@ -136,7 +134,7 @@ void Shard::arm_timer() {
 
 void Shard::forget(ConnectionId id) {
   engine_.forget(id);
-  connections_.erase(id);
+  links_.erase(id);
   connection_count_.fetch_sub(1, std::memory_order_relaxed);
 }
 

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Shard: one thread, one io_context, one engine, and the sockets of the engine's sessions. Everything in it belongs to
-// its thread; other threads reach it through post() and adopt() only. A turn is: input from sockets and the mailbox,
-// timers, then mailboxes of other shards, then sockets - in that order, which the core relies on.
+// Shard: one thread, one io_context, one engine, and the sockets of the engine's sessions.
+// Everything in it belongs to its thread; other threads reach it through post() and adopt() only. A
+// turn is: input from sockets and the mailbox, timers, then mailboxes of other shards, then sockets
+// - in that order, which the core relies on.
 #pragma once
 
 #include <array>
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -16,12 +14,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+
 #include "broker/core/engine.hpp"
+#include "broker/runtime/link.hpp"
 #include "broker/runtime/mailbox.hpp"
 
 namespace harrier::broker {
-
-class Connection;
 
 class Shard {
  public:
@@ -37,7 +37,8 @@ class Shard {
 
   // ---- from any thread ----
   void post(Mailbox::Batch batch);
-  void adopt(int socket, asio::ip::tcp protocol);  // takes the descriptor over
+  // Runs `open` on the shard's thread and keeps what it makes; null: the peer has gone already.
+  void adopt(std::function<std::shared_ptr<Link>()> open);
   // Closes every connection with 320; `done` is called on the shard's thread once none is left.
   void shut_down(const std::string& reason, std::function<void()> done);
   void stop();
@@ -47,7 +48,8 @@ class Shard {
   // ---- from the shard's own thread ----
   Engine& engine() { return engine_; }
   std::span<std::uint8_t> read_buffer() { return *read_buffer_; }
-  // Before anything from a socket is looked at: the clock, and what other shards have sent before the client could act.
+  // Before anything from a socket is looked at: the clock, and what other shards have sent before
+  // the client could act.
   void before_input();
   void forget(ConnectionId id);
 
@@ -64,7 +66,7 @@ class Shard {
   Engine engine_;
   Mailbox mailbox_;
   std::vector<Shard*> all_;
-  std::unordered_map<ConnectionId, std::shared_ptr<Connection>> connections_;
+  std::unordered_map<ConnectionId, std::shared_ptr<Link>> links_;
   std::atomic<std::size_t> connection_count_{0};
   std::unique_ptr<std::array<std::uint8_t, kReadBufferSize>> read_buffer_;
   asio::steady_timer timer_;
