@@ -30,15 +30,24 @@ void append_hex(ByteVector& out, const std::string& word) {
 void set_login_field(Login& login, const Argument& argument, Variables& variables) {
   const std::string& name = argument.name;
   if (argument.op != Operator::Equals) throw StepError("an option is name=value, not " + name);
-  if (name == "user") login.user = text_of(argument.value, variables);
-  else if (name == "password") login.password = text_of(argument.value, variables);
-  else if (name == "vhost") login.vhost = text_of(argument.value, variables);
-  else if (name == "mechanism") login.mechanism = text_of(argument.value, variables);
-  else if (name == "client_properties") login.client_properties = table_bytes(argument.value, variables);
-  else if (name == "frame_max") login.frame_max = number_of(argument.value, variables);
-  else if (name == "channel_max") login.channel_max = number_of(argument.value, variables);
-  else if (name == "heartbeat") login.heartbeat = number_of(argument.value, variables);
-  else throw StepError("no such option: " + name);
+  if (name == "user")
+    login.user = text_of(argument.value, variables);
+  else if (name == "password")
+    login.password = text_of(argument.value, variables);
+  else if (name == "vhost")
+    login.vhost = text_of(argument.value, variables);
+  else if (name == "mechanism")
+    login.mechanism = text_of(argument.value, variables);
+  else if (name == "client_properties")
+    login.client_properties = table_bytes(argument.value, variables);
+  else if (name == "frame_max")
+    login.frame_max = number_of(argument.value, variables);
+  else if (name == "channel_max")
+    login.channel_max = number_of(argument.value, variables);
+  else if (name == "heartbeat")
+    login.heartbeat = number_of(argument.value, variables);
+  else
+    throw StepError("no such option: " + name);
 }
 
 const Argument* find_argument(const std::vector<Argument>& arguments, std::string_view name) {
@@ -53,7 +62,8 @@ const Argument* find_argument(const std::vector<Argument>& arguments, std::strin
 ByteVector raw_bytes(const std::vector<Argument>& arguments, Variables& variables) {
   ByteVector out;
   for (const Argument& argument : arguments) {
-    if (argument.op != Operator::Positional) throw StepError("raw takes hexadecimal words and quoted texts");
+    if (argument.op != Operator::Positional)
+      throw StepError("raw takes hexadecimal words and quoted texts");
     const std::string text = text_of(argument.value, variables);
     const auto* written = std::get_if<Text>(&argument.value.of);
     if (written != nullptr && !written->quoted) {
@@ -76,19 +86,21 @@ void ScriptRun::act(const Step& step) {
 // connect: TCP only; login: up to connection.open-ok; open: and channel 1 (or the one named).
 void ScriptRun::open(const Step& step) {
   const auto note = [this](std::string line) { transcript_.push_back(std::move(line)); };
-  auto& slot = connections_[step.connection];
-  slot = std::make_unique<Connection>(step.connection, target_.host, target_.port, deadline(), note);
+  auto made =
+      std::make_unique<Connection>(step.connection, target_.host, target_.port, deadline(), note);
+  Connection& to = *(connections_[step.connection] = std::move(made));
   if (step.verb == "connect") return;
   Login login = default_login(target_);
   for (const Argument& argument : step.arguments) set_login_field(login, argument, variables_);
-  log_in(*slot, login, deadline());
-  if (step.verb == "open") open_channel(*slot, step.channel.value_or(1), deadline());
+  log_in(to, login, deadline());
+  if (step.verb == "open") open_channel(to, step.channel.value_or(1), deadline());
 }
 
 bool ScriptRun::act_on_connection(const Step& step) {
   Connection& to = connection(step);
   if (step.verb == "protocol-header") {
-    to.send_bytes(ByteVector(protocol::kProtocolHeader.begin(), protocol::kProtocolHeader.end()), deadline());
+    to.send_bytes(ByteVector(protocol::kProtocolHeader.begin(), protocol::kProtocolHeader.end()),
+                  deadline());
   } else if (step.verb == "raw") {
     to.send_bytes(raw_bytes(step.arguments, variables_), deadline());
   } else if (step.verb == "heartbeat") {
@@ -106,7 +118,8 @@ bool ScriptRun::act_on_connection(const Step& step) {
     close(to);
   } else if (step.verb == "sync") {
     const Argument* queue = find_argument(step.arguments, "queue");
-    sync(to, step.channel.value_or(1), queue == nullptr ? std::string() : text_of(queue->value, variables_));
+    sync(to, step.channel.value_or(1),
+         queue == nullptr ? std::string() : text_of(queue->value, variables_));
   } else {
     return false;
   }
@@ -123,16 +136,19 @@ void ScriptRun::close(Connection& connection) {
 void ScriptRun::send_method(const Step& step) {
   Connection& to = connection(step);
   std::vector<Argument> arguments = step.arguments;
-  const auto content_off = std::find_if(arguments.begin(), arguments.end(),
-                                        [](const Argument& argument) { return argument.name == "content"; });
+  const auto content_off =
+      std::find_if(arguments.begin(), arguments.end(),
+                   [](const Argument& argument) { return argument.name == "content"; });
   const bool with_content = step.verb == "basic.publish" && content_off == arguments.end();
   if (content_off != arguments.end()) {
-    if (text_of(content_off->value, variables_) != "none") throw StepError("content=none is all that content can be");
+    if (text_of(content_off->value, variables_) != "none")
+      throw StepError("content=none is all that content can be");
     arguments.erase(content_off);
   }
   std::vector<Argument> rest;
   const ByteVector payload = build_method(step.verb, arguments, variables_, rest);
-  if (!with_content && !rest.empty()) throw StepError(step.verb + " has no field " + rest.front().name);
+  if (!with_content && !rest.empty())
+    throw StepError(step.verb + " has no field " + rest.front().name);
   std::optional<Content> content;
   if (with_content) content = build_content(rest, variables_);
 
@@ -140,7 +156,11 @@ void ScriptRun::send_method(const Step& step) {
   protocol::Method method;
   if (decode_method(payload, method) == protocol::DecodeStatus::Ok) {
     cleanup_.note_sent(method);
-    if (const auto* tune = std::get_if<protocol::ConnectionTuneOk>(&method)) to.set_frame_max(tune->frame_max);
+    // A value that the broker refuses is no limit for the refusal.
+    const auto* tune = std::get_if<protocol::ConnectionTuneOk>(&method);
+    if (tune != nullptr && (tune->frame_max == 0 || tune->frame_max >= kFrameMaxSmallest)) {
+      to.set_frame_max(tune->frame_max);
+    }
   }
   to.send_method(channel, payload, deadline());
   if (!content) return;
@@ -156,21 +176,31 @@ void ScriptRun::send_frame(const Step& step) {
   std::uint64_t end_octet = protocol::kFrameEnd;
   std::string payload;
   for (const Argument& argument : step.arguments) {
-    if (argument.name == "type") type = number_of(argument.value, variables_);
-    else if (argument.name == "channel") channel = number_of(argument.value, variables_);
-    else if (argument.name == "size") size = number_of(argument.value, variables_);
-    else if (argument.name == "end_octet") end_octet = number_of(argument.value, variables_);
-    else if (argument.name == "payload") payload = text_of(argument.value, variables_);
-    else if (argument.name == "payload_size") payload = std::string(number_of(argument.value, variables_), 'x');
-    else throw StepError("a frame has no " + argument.name);
+    if (argument.name == "type")
+      type = number_of(argument.value, variables_);
+    else if (argument.name == "channel")
+      channel = number_of(argument.value, variables_);
+    else if (argument.name == "size")
+      size = number_of(argument.value, variables_);
+    else if (argument.name == "end_octet")
+      end_octet = number_of(argument.value, variables_);
+    else if (argument.name == "payload")
+      payload = text_of(argument.value, variables_);
+    else if (argument.name == "payload_size")
+      payload = std::string(number_of(argument.value, variables_), 'x');
+    else
+      throw StepError("a frame has no " + argument.name);
   }
-  if (type > 255 || channel > 65535 || end_octet > 255) throw StepError("type, channel or end_octet is too large");
+  if (type > 255 || channel > 65535 || end_octet > 255)
+    throw StepError("type, channel or end_octet is too large");
   ByteVector bytes(protocol::kFrameOverhead + payload.size());
   std::uint8_t* out = protocol::put_frame_header(bytes.data(), static_cast<FrameType>(type),
-                                                 static_cast<std::uint16_t>(channel), size.value_or(payload.size()));
+                                                 static_cast<std::uint16_t>(channel),
+                                                 size.value_or(payload.size()));
   out = protocol::put_raw(out, protocol::as_bytes(payload));
   protocol::put_u8(out, static_cast<std::uint8_t>(end_octet));
-  transcript_.push_back(step.connection + "." + std::to_string(channel) + " > frame of type " + std::to_string(type));
+  transcript_.push_back(step.connection + "." + std::to_string(channel) + " > frame of type " +
+                        std::to_string(type));
   connection(step).send_bytes(bytes, deadline());
 }
 
@@ -181,12 +211,15 @@ void ScriptRun::send_content_part(const Step& step) {
     connection(step).send_header(channel, content, deadline());
     return;
   }
-  // One frame whatever its size, empty ones too: this is for frames that a well-behaved client would not send.
-  connection(step).send_frame(static_cast<std::uint8_t>(FrameType::Body), channel, content.body, deadline());
+  // One frame whatever its size, empty ones too: this is for frames that a well-behaved client
+  // would not send.
+  connection(step).send_frame(static_cast<std::uint8_t>(FrameType::Body), channel, content.body,
+                              deadline());
 }
 
-// Returns when everything that this channel sent has been handled, by the queue too if one is named, and everything that
-// was on its way to the channel has arrived. Neither request changes anything but the last declared queue.
+// Returns when everything that this channel sent has been handled, by the queue too if one is
+// named, and everything that was on its way to the channel has arrived. Neither request changes
+// anything but the last declared queue.
 void ScriptRun::sync(Connection& connection, std::uint16_t channel, const std::string& queue) {
   if (!queue.empty()) {
     protocol::QueueDeclare declare;

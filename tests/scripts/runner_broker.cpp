@@ -24,7 +24,8 @@ namespace {
 constexpr std::chrono::seconds kStartLimit{60};  // sanitizer builds on a loaded machine
 constexpr int kStopLimitMs = 30'000;
 
-// A port that was free a moment ago. Nothing else can promise more; a broker that finds it taken says so and fails.
+// A port that was free a moment ago. Nothing else can promise more; a broker that finds it taken
+// says so and fails.
 std::uint16_t free_port() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -40,21 +41,24 @@ std::uint16_t free_port() {
 
 std::string make_data_directory() {
   std::string path = (std::filesystem::temp_directory_path() / "harrier-scripts-XXXXXX").string();
-  if (mkdtemp(path.data()) == nullptr) throw StepError("cannot make " + path + ": " + std::strerror(errno));
+  if (mkdtemp(path.data()) == nullptr)
+    throw StepError("cannot make " + path + ": " + std::strerror(errno));
   return path;
 }
 
 }  // namespace
 
-BrokerProcess::BrokerProcess(const std::string& program, unsigned shards, const std::vector<std::string>& options)
+BrokerProcess::BrokerProcess(const std::string& program, unsigned shards,
+                             const std::vector<std::string>& options)
     : data_(make_data_directory()), port_(free_port()) {
   spawn(program, shards, options);
   await_start();
 }
 
-void BrokerProcess::spawn(const std::string& program, unsigned shards, const std::vector<std::string>& options) {
-  std::vector<std::string> words = {program,    "serve", "--data", data_, "--listen",
-                                    "127.0.0.1:" + std::to_string(port_)};
+void BrokerProcess::spawn(const std::string& program, unsigned shards,
+                          const std::vector<std::string>& options) {
+  std::vector<std::string> words = {program, "serve",    "--data",
+                                    data_,   "--listen", "127.0.0.1:" + std::to_string(port_)};
   if (shards > 0) {
     words.push_back("--shards");
     words.push_back(std::to_string(shards));
@@ -65,7 +69,8 @@ void BrokerProcess::spawn(const std::string& program, unsigned shards, const std
   arguments.push_back(nullptr);
 
   std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) throw StepError(std::string("pipe: ") + std::strerror(errno));
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    throw StepError(std::string("pipe: ") + std::strerror(errno));
   process_ = fork();
   if (process_ < 0) throw StepError(std::string("fork: ") + std::strerror(errno));
   if (process_ == 0) {
@@ -131,8 +136,9 @@ std::string BrokerProcess::stop() {
   process_ = -1;
   if (reader_.joinable()) reader_.join();
   if (text.empty() && !(WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
-    text = WIFSIGNALED(status) ? "the broker died of signal " + std::to_string(WTERMSIG(status))
-                               : "the broker ended with exit code " + std::to_string(WEXITSTATUS(status));
+    text = WIFSIGNALED(status)
+               ? "the broker died of signal " + std::to_string(WTERMSIG(status))
+               : "the broker ended with exit code " + std::to_string(WEXITSTATUS(status));
   }
   std::error_code ignored;  // a directory that stays behind is no reason to fail
   std::filesystem::remove_all(data_, ignored);

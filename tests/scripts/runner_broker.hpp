@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A broker process for the scripts: started on a free port of the loopback with a data directory of its own, ended with
-// SIGTERM. Its output is read by a thread as long as it lives, both to see the start-up line and to show the end of it
-// when something fails. A broker that does not start or does not end well is a StepError.
+// A broker process for the scripts: started on a free port of the loopback with a data directory of
+// its own, ended with SIGTERM. Its output is read by a thread as long as it lives, both to see the
+// start-up line and to show the end of it when something fails. A broker that does not start or
+// does not end well is a StepError.
 #pragma once
 
 #include <sys/types.h>
@@ -18,7 +19,8 @@ namespace harrier::scripts {
 
 class BrokerProcess {
  public:
-  BrokerProcess(const std::string& program, unsigned shards, const std::vector<std::string>& options);
+  BrokerProcess(const std::string& program, unsigned shards,
+                const std::vector<std::string>& options);
   ~BrokerProcess();
   BrokerProcess(const BrokerProcess&) = delete;
   BrokerProcess& operator=(const BrokerProcess&) = delete;

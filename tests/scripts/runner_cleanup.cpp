@@ -15,7 +15,8 @@ bool delete_one(Connection& connection, const Request& request, const Target& ta
   const auto answer = [](const Received& received) {
     return received.name() == Reply::kName || received.name() == ChannelClose::kName;
   };
-  if (connection.take(answer, target.deadline(), std::string(Reply::kName)).name() == Reply::kName) return true;
+  if (connection.take(answer, target.deadline(), std::string(Reply::kName)).name() == Reply::kName)
+    return true;
   connection.send_method(kChannel, encoded(ChannelCloseOk{}), target.deadline());
   open_channel(connection, kChannel, target.deadline());
   return false;
@@ -36,7 +37,8 @@ void Cleanup::note_sent(const Method& method) {
   if (const auto* queue = std::get_if<QueueDeclare>(&method); queue != nullptr && !queue->passive) {
     if (!queue->queue.empty()) queues_.insert(stored_name(queue->queue));
   }
-  if (const auto* exchange = std::get_if<ExchangeDeclare>(&method); exchange != nullptr && !exchange->passive) {
+  if (const auto* exchange = std::get_if<ExchangeDeclare>(&method);
+      exchange != nullptr && !exchange->passive) {
     if (!exchange->exchange.empty() && !exchange->exchange.starts_with("amq.")) {
       exchanges_.insert(stored_name(exchange->exchange));
     }
@@ -45,13 +47,15 @@ void Cleanup::note_sent(const Method& method) {
 
 void Cleanup::note_received(const Method& method) {
   const auto* declared = std::get_if<QueueDeclareOk>(&method);
-  if (declared != nullptr && declared->queue.starts_with("amq.gen-")) queues_.emplace(declared->queue);
+  if (declared != nullptr && declared->queue.starts_with("amq.gen-"))
+    queues_.emplace(declared->queue);
 }
 
 std::string Cleanup::run(const Target& target) const {
   if (queues_.empty() && exchanges_.empty()) return {};
   try {
-    Connection connection("cleanup", target.host, target.port, target.deadline(), [](const std::string&) {});
+    Connection connection("cleanup", target.host, target.port, target.deadline(),
+                          [](const std::string&) {});
     log_in(connection, default_login(target), target.deadline());
     open_channel(connection, kChannel, target.deadline());
     for (const std::string& name : queues_) {

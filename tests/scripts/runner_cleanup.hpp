@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a script declared, so that nothing of it stays in a broker that is shared: deleted through a connection of its own
-// after the script's connections are gone. Failure to clean up is reported as a warning, not as the script's failure.
+// What a script declared, so that nothing of it stays in a broker that is shared: deleted through a
+// connection of its own after the script's connections are gone. Failure to clean up is reported as
+// a warning, not as the script's failure.
 #pragma once
 
 #include <set>

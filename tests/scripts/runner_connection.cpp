@@ -42,8 +42,8 @@ std::string Received::text() const {
   return out;
 }
 
-Connection::Connection(std::string name, const std::string& host, std::uint16_t port, Deadline deadline,
-                       Transcript transcript)
+Connection::Connection(std::string name, const std::string& host, std::uint16_t port,
+                       Deadline deadline, Transcript transcript)
     : name_(std::move(name)), socket_(host, port, deadline), transcript_(std::move(transcript)) {}
 
 void Connection::send_bytes(const ByteVector& bytes, Deadline deadline) {
@@ -61,9 +61,11 @@ void Connection::flush(Deadline deadline) {
   send_bytes(bytes, deadline);
 }
 
-void Connection::send_frame(std::uint8_t type, std::uint16_t channel, ByteView payload, Deadline deadline) {
+void Connection::send_frame(std::uint8_t type, std::uint16_t channel, ByteView payload,
+                            Deadline deadline) {
   ByteVector bytes(payload.size() + protocol::kFrameOverhead);
-  std::uint8_t* out = protocol::put_frame_header(bytes.data(), static_cast<FrameType>(type), channel, payload.size());
+  std::uint8_t* out = protocol::put_frame_header(bytes.data(), static_cast<FrameType>(type),
+                                                 channel, payload.size());
   protocol::put_u8(protocol::put_raw(out, payload), protocol::kFrameEnd);
   send_bytes(bytes, deadline);
 }
@@ -86,7 +88,8 @@ void Connection::note_sent(std::uint16_t channel, const protocol::Method& method
 
 void Connection::send_header(std::uint16_t channel, const Content& content, Deadline deadline) {
   ByteVector payload(protocol::kContentHeaderSize + content.properties.size());
-  std::uint8_t* out = protocol::put_content_header(payload.data(), content.class_id, content.announced_size);
+  std::uint8_t* out =
+      protocol::put_content_header(payload.data(), content.class_id, content.announced_size);
   protocol::put_u16(payload.data() + 2, content.weight);
   protocol::put_raw(out, content.properties);
   transcript_(place(name_, channel) + " > header " + content_text(content));
@@ -94,7 +97,8 @@ void Connection::send_header(std::uint16_t channel, const Content& content, Dead
 }
 
 void Connection::send_body(std::uint16_t channel, ByteView body, Deadline deadline) {
-  const std::size_t part_max = frame_max_ == 0 ? body.size() : frame_max_ - protocol::kFrameOverhead;
+  const std::size_t part_max =
+      frame_max_ == 0 ? body.size() : frame_max_ - protocol::kFrameOverhead;
   while (!body.empty()) {
     const ByteView part = body.first(std::min(part_max, body.size()));
     send_frame(static_cast<std::uint8_t>(FrameType::Body), channel, part, deadline);
@@ -114,8 +118,10 @@ Received Connection::take(const std::function<bool(const Received&)>& wanted, De
     }
     const std::optional<bool> got = next_frame(deadline);
     if (got == true) continue;
-    std::string text = "expected " + expected + "\nreceived " + (got ? "the end of the stream" : "nothing in time");
-    for (const Received& other : inbox_) text += "\nunread   " + place(name_, other.channel) + " " + other.text();
+    std::string text = "expected " + expected + "\nreceived " +
+                       (got ? "the end of the stream" : "nothing in time");
+    for (const Received& other : inbox_)
+      text += "\nunread   " + place(name_, other.channel) + " " + other.text();
     throw StepError(text);
   }
 }
@@ -149,12 +155,16 @@ std::optional<bool> Connection::next_frame(Deadline deadline) {
       return true;
     }
     if (result.status != protocol::FrameStatus::Incomplete) {
-      throw StepError("received a bad frame: " + protocol::frame_error_text(bytes, result.status, frame_max_));
+      throw StepError("received a bad frame: " +
+                      protocol::frame_error_text(bytes, result.status, frame_max_));
     }
     switch (socket_.read_more(deadline)) {
-      case Socket::Read::Data: continue;
-      case Socket::Read::End: return false;
-      case Socket::Read::Timeout: return std::nullopt;
+      case Socket::Read::Data:
+        continue;
+      case Socket::Read::End:
+        return false;
+      case Socket::Read::Timeout:
+        return std::nullopt;
     }
   }
 }
@@ -164,7 +174,8 @@ void Connection::on_frame(const protocol::Frame& frame) {
   const bool content_due = partial != partial_.end();
   switch (static_cast<FrameType>(frame.type)) {
     case FrameType::Heartbeat: {
-      if (frame.channel != 0 || !frame.payload.empty()) throw StepError("received a malformed heartbeat");
+      if (frame.channel != 0 || !frame.payload.empty())
+        throw StepError("received a malformed heartbeat");
       Received received;
       received.heartbeat = true;
       transcript_(name_ + " < heartbeat");
@@ -172,19 +183,22 @@ void Connection::on_frame(const protocol::Frame& frame) {
       return;
     }
     case FrameType::Method: {
-      if (content_due) throw StepError("received a method inside a content: " + partial->second.text());
+      if (content_due)
+        throw StepError("received a method inside a content: " + partial->second.text());
       Received received;
       received.channel = frame.channel;
       received.payload = std::make_unique<ByteVector>(frame.payload.begin(), frame.payload.end());
       if (decode_method(*received.payload, received.method) != protocol::DecodeStatus::Ok) {
         throw StepError("received a method that does not decode: " + hex_text(frame.payload));
       }
-      if (!protocol::has_content(protocol::id_of(received.method))) return on_method(std::move(received));
+      if (!protocol::has_content(protocol::id_of(received.method)))
+        return on_method(std::move(received));
       partial_[frame.channel] = std::move(received);
       return;
     }
     case FrameType::Header: {
-      if (!content_due || partial->second.content) throw StepError("received an unexpected content header");
+      if (!content_due || partial->second.content)
+        throw StepError("received an unexpected content header");
       protocol::ByteReader reader(frame.payload);
       Content content;
       content.class_id = reader.u16();
@@ -197,7 +211,8 @@ void Connection::on_frame(const protocol::Frame& frame) {
       break;
     }
     case FrameType::Body: {
-      if (!content_due || !partial->second.content) throw StepError("received an unexpected body frame");
+      if (!content_due || !partial->second.content)
+        throw StepError("received an unexpected body frame");
       Content& content = *partial->second.content;
       content.body.insert(content.body.end(), frame.payload.begin(), frame.payload.end());
       ++content.body_frames;
@@ -207,7 +222,8 @@ void Connection::on_frame(const protocol::Frame& frame) {
       throw StepError("received a frame of type " + std::to_string(frame.type));
   }
   const Content& content = *partial->second.content;
-  if (content.body.size() > content.announced_size) throw StepError("received more body than was announced");
+  if (content.body.size() > content.announced_size)
+    throw StepError("received more body than was announced");
   if (content.body.size() < content.announced_size) return;
   Received whole = std::move(partial->second);
   partial_.erase(partial);
@@ -218,8 +234,10 @@ void Connection::on_method(Received received) {
   transcript_(place(name_, received.channel) + " < " + received.text());
   const protocol::Method& method = received.method;
   if (std::holds_alternative<protocol::ConnectionOpenOk>(method)) running_ = true;
-  if (std::holds_alternative<protocol::ChannelOpenOk>(method)) open_channels_.insert(received.channel);
-  if (std::holds_alternative<protocol::ChannelClose>(method)) open_channels_.erase(received.channel);
+  if (std::holds_alternative<protocol::ChannelOpenOk>(method))
+    open_channels_.insert(received.channel);
+  if (std::holds_alternative<protocol::ChannelClose>(method))
+    open_channels_.erase(received.channel);
   if (std::holds_alternative<protocol::ConnectionClose>(method)) {
     closing_ = true;
     open_channels_.clear();

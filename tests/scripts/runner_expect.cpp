@@ -12,14 +12,17 @@ namespace {
 constexpr std::uint16_t kSpareChannel = 2000;
 
 std::string describe(const Step& step) {
-  return step.connection + (step.channel ? "." + std::to_string(*step.channel) : "") + " < " + step.verb;
+  return step.connection + (step.channel ? "." + std::to_string(*step.channel) : "") + " < " +
+         step.verb;
 }
 
-std::string unread(const Connection& connection, const std::deque<Received>& inbox, const Step& step) {
+std::string unread(const Connection& connection, const std::deque<Received>& inbox,
+                   const Step& step) {
   std::string out;
   for (const Received& received : inbox) {
     if (received.heartbeat || (step.channel && received.channel != *step.channel)) continue;
-    out += "\nreceived " + connection.name() + "." + std::to_string(received.channel) + " " + received.text();
+    out += "\nreceived " + connection.name() + "." + std::to_string(received.channel) + " " +
+           received.text();
   }
   return out;
 }
@@ -29,8 +32,9 @@ std::string unread(const Connection& connection, const std::deque<Received>& inb
 void ScriptRun::expect(const Step& step) {
   std::vector<Argument> arguments = step.arguments;
   Deadline until = deadline();
-  const auto within = std::find_if(arguments.begin(), arguments.end(),
-                                   [](const Argument& argument) { return argument.name == "within"; });
+  const auto within =
+      std::find_if(arguments.begin(), arguments.end(),
+                   [](const Argument& argument) { return argument.name == "within"; });
   if (within != arguments.end()) {
     const std::chrono::seconds asked(number_of(within->value, variables_));
     until = SteadyClock::now() + std::max<std::chrono::milliseconds>(asked, target_.timeout);
@@ -41,7 +45,8 @@ void ScriptRun::expect(const Step& step) {
   if (step.verb == "nothing") return expect_nothing(step, arguments);
   if (step.verb == "confirms") return expect_confirms(step, arguments, until);
   if (step.verb == "heartbeat") {
-    connection(step).take([](const Received& received) { return received.heartbeat; }, until, "heartbeat");
+    connection(step).take([](const Received& received) { return received.heartbeat; }, until,
+                          "heartbeat");
     return;
   }
   if (step.verb == "refused") {
@@ -84,15 +89,18 @@ void ScriptRun::expect_method(const Step& step, std::vector<Argument> arguments,
   store(captures);
 }
 
-Received ScriptRun::expect_close(const Step& step, std::string_view name, const std::vector<Argument>& arguments,
-                                 Deadline until) {
+Received ScriptRun::expect_close(const Step& step, std::string_view name,
+                                 const std::vector<Argument>& arguments, Deadline until) {
   Captures captures;
   const auto next = [&](const Received& received) {
-    return !received.heartbeat && (!step.channel || received.channel == *step.channel || received.channel == 0);
+    return !received.heartbeat &&
+           (!step.channel || received.channel == *step.channel || received.channel == 0);
   };
   Received received = connection(step).take(next, until, std::string(name));
-  if (received.name() != name) throw StepError("expected " + std::string(name) + "\nreceived " + received.text());
-  if (const auto text = method_mismatch(received.method, nullptr, arguments, variables_, captures)) {
+  if (received.name() != name)
+    throw StepError("expected " + std::string(name) + "\nreceived " + received.text());
+  if (const auto text =
+          method_mismatch(received.method, nullptr, arguments, variables_, captures)) {
     throw StepError(*text + "\nreceived " + received.text());
   }
   store(captures);
@@ -109,30 +117,35 @@ void ScriptRun::expect_reply(const Step& step) {
   expect_method(reply, {}, deadline());
 }
 
-// Proved by round trips, not by waiting: first every other channel's, so that what they caused has happened, then this
-// one's, so that it has arrived. nothing queue=$q makes the round trips pass through that queue.
+// Proved by round trips, not by waiting: first every other channel's, so that what they caused has
+// happened, then this one's, so that it has arrived. nothing queue=$q makes the round trips pass
+// through that queue.
 void ScriptRun::expect_nothing(const Step& step, const std::vector<Argument>& arguments) {
   std::string queue;
   for (const Argument& argument : arguments) {
-    if (argument.name != "queue") throw StepError("nothing knows queue=NAME only, not " + argument.name);
+    if (argument.name != "queue")
+      throw StepError("nothing knows queue=NAME only, not " + argument.name);
     queue = text_of(argument.value, variables_);
   }
   for (auto& [name, other] : connections_) {
     if (name == step.connection || other->closing() || other->forgotten()) continue;
-    for (const std::uint16_t channel : std::set<std::uint16_t>(other->open_channels())) sync(*other, channel, queue);
+    for (const std::uint16_t channel : std::set<std::uint16_t>(other->open_channels()))
+      sync(*other, channel, queue);
   }
   Connection& from = connection(step);
   if (from.open_channels().empty()) {
     open_channel(from, kSpareChannel, deadline());
     call<protocol::ChannelCloseOk>(from, kSpareChannel, protocol::ChannelClose{}, deadline());
   }
-  for (const std::uint16_t channel : std::set<std::uint16_t>(from.open_channels())) sync(from, channel, queue);
+  for (const std::uint16_t channel : std::set<std::uint16_t>(from.open_channels()))
+    sync(from, channel, queue);
   if (const std::string text = unread(from, from.inbox(), step); !text.empty()) {
     throw StepError("expected nothing" + text);
   }
 }
 
-void ScriptRun::expect_raw(const Step& step, const std::vector<Argument>& arguments, Deadline until) {
+void ScriptRun::expect_raw(const Step& step, const std::vector<Argument>& arguments,
+                           Deadline until) {
   const ByteVector expected = raw_bytes(arguments, variables_);
   Connection& from = connection(step);
   if (const std::string text = unread(from, from.inbox(), step); !text.empty()) {
@@ -142,7 +155,8 @@ void ScriptRun::expect_raw(const Step& step, const std::vector<Argument>& argume
     if (from.socket().read_more(until) != Socket::Read::Data) break;
   }
   const auto bytes = from.socket().buffered();
-  if (bytes.size() < expected.size() || !std::equal(expected.begin(), expected.end(), bytes.begin())) {
+  if (bytes.size() < expected.size() ||
+      !std::equal(expected.begin(), expected.end(), bytes.begin())) {
     std::string text = "received";
     constexpr char kDigits[] = "0123456789abcdef";
     for (const std::uint8_t byte : bytes.first(std::min<std::size_t>(bytes.size(), 64))) {
@@ -156,7 +170,8 @@ void ScriptRun::expect_raw(const Step& step, const std::vector<Argument>& argume
 void ScriptRun::expect_end(const Step& step, Deadline until) {
   Connection& from = connection(step);
   if (!from.read_to_end(until)) {
-    throw StepError("expected the end of the stream\nreceived nothing in time" + unread(from, from.inbox(), step));
+    throw StepError("expected the end of the stream\nreceived nothing in time" +
+                    unread(from, from.inbox(), step));
   }
   if (const std::string text = unread(from, from.inbox(), step); !text.empty()) {
     throw StepError("expected the end of the stream" + text);
@@ -166,7 +181,8 @@ void ScriptRun::expect_end(const Step& step, Deadline until) {
 }
 
 // confirms 1-5: acks, coalesced in any way, until each of the tags has been confirmed once.
-void ScriptRun::expect_confirms(const Step& step, const std::vector<Argument>& arguments, Deadline until) {
+void ScriptRun::expect_confirms(const Step& step, const std::vector<Argument>& arguments,
+                                Deadline until) {
   if (arguments.size() != 1) throw StepError("confirms needs a range of tags: 1-5");
   const std::string range = text_of(arguments.front().value, variables_);
   const std::size_t dash = range.find('-');
@@ -183,7 +199,8 @@ void ScriptRun::expect_confirms(const Step& step, const std::vector<Argument>& a
     const auto* ack = std::get_if<protocol::BasicAck>(&received.method);
     if (ack == nullptr) throw StepError("expected basic.ack\nreceived " + received.text());
     if (!ack->multiple) {
-      if (open.erase(ack->delivery_tag) == 0) throw StepError("confirmed twice or never sent: " + received.text());
+      if (open.erase(ack->delivery_tag) == 0)
+        throw StepError("confirmed twice or never sent: " + received.text());
       continue;
     }
     if (ack->delivery_tag > last) throw StepError("confirmed but never sent: " + received.text());

@@ -2,11 +2,12 @@
 //
 // amqp_script HOST PORT [options] FILE...      runs scripts against a broker that is there
 // amqp_script --broker PATH [options] FILE...  starts Harrier itself on a free port
-// Exit code 0: everything holds or differs as expected; 1: something does not; 2: bad usage or a script with errors.
-#include <CLI/CLI.hpp>
-
+// Exit code 0: everything holds or differs as expected; 1: something does not; 2: bad usage or a
+// script with errors.
 #include <iostream>
 #include <memory>
+
+#include <CLI/CLI.hpp>
 
 #include "tests/scripts/runner_broker.hpp"
 #include "tests/scripts/runner_suite.hpp"
@@ -29,19 +30,26 @@ struct Options {
 };
 
 void define(CLI::App& app, Options& options) {
-  app.add_option("words", options.words, "HOST PORT FILE..., or FILE... with --broker; folders are searched for *.amqp")
+  app.add_option("words", options.words,
+                 "HOST PORT FILE..., or FILE... with --broker; folders are searched for *.amqp")
       ->required();
-  app.add_option("--broker", options.broker, "start this harrier program on a free port")->check(CLI::ExistingFile);
-  app.add_option("--broker-option", options.broker_options, "one more word for its command line (repeatable)");
+  app.add_option("--broker", options.broker, "start this harrier program on a free port")
+      ->check(CLI::ExistingFile);
+  app.add_option("--broker-option", options.broker_options,
+                 "one more word for its command line (repeatable)");
   app.add_option("--shards", options.shards, "its number of shards");
   app.add_option("--product", options.target.product, "what the broker is; asked for if not given")
       ->check(CLI::IsMember({"harrier", "rabbitmq"}));
   app.add_option("--user", options.target.user, "user")->capture_default_str();
   app.add_option("--password", options.target.password, "password")->capture_default_str();
-  app.add_option("--jobs", options.jobs, "scripts that run at the same time")->capture_default_str();
-  app.add_option("--timeout", options.timeout_s, "seconds to wait for anything expected")->capture_default_str();
-  app.add_flag("--verbose", options.target.verbose, "show what happened where a difference was expected");
-  app.add_flag("--differences", options.differences, "print the table of expected differences; runs nothing");
+  app.add_option("--jobs", options.jobs, "scripts that run at the same time")
+      ->capture_default_str();
+  app.add_option("--timeout", options.timeout_s, "seconds to wait for anything expected")
+      ->capture_default_str();
+  app.add_flag("--verbose", options.target.verbose,
+               "show what happened where a difference was expected");
+  app.add_flag("--differences", options.differences,
+               "print the table of expected differences; runs nothing");
   app.add_flag("--list", options.list, "print the scripts and what they show; runs nothing");
 }
 
@@ -50,7 +58,9 @@ int run(Options& options) {
   const bool alone = options.differences || options.list || !options.broker.empty();
   std::vector<std::string> paths = options.words;
   if (!alone) {
-    if (paths.size() < 3) throw ScriptError("usage: amqp_script HOST PORT FILE..., or amqp_script --broker PATH FILE...");
+    if (paths.size() < 3)
+      throw ScriptError(
+          "usage: amqp_script HOST PORT FILE..., or amqp_script --broker PATH FILE...");
     options.target.host = paths[0];
     options.target.port = static_cast<std::uint16_t>(std::stoul(paths[1]));
     paths.erase(paths.begin(), paths.begin() + 2);
@@ -62,7 +72,8 @@ int run(Options& options) {
 
   std::unique_ptr<BrokerProcess> broker;
   if (!options.broker.empty()) {
-    broker = std::make_unique<BrokerProcess>(options.broker, options.shards, options.broker_options);
+    broker =
+        std::make_unique<BrokerProcess>(options.broker, options.shards, options.broker_options);
     options.target.port = broker->port();
     if (options.target.product.empty()) options.target.product = "harrier";
   }
@@ -77,11 +88,13 @@ int run(Options& options) {
     constexpr std::size_t kShown = 4000;
     const std::string printed = broker->output();
     if (result.failed > 0) {
-      std::cout << "the broker printed (end):\n" << printed.substr(printed.size() - std::min(printed.size(), kShown));
+      std::cout << "the broker printed (end):\n"
+                << printed.substr(printed.size() - std::min(printed.size(), kShown));
     }
   }
-  std::cout << scripts.size() << " scripts against " << options.target.product << ": " << result.passed << " hold, "
-            << result.failed << " fail, " << result.different << " differ as expected or do not apply\n";
+  std::cout << scripts.size() << " scripts against " << options.target.product << ": "
+            << result.passed << " hold, " << result.failed << " fail, " << result.different
+            << " differ as expected or do not apply\n";
   return result.failed == 0 ? 0 : 1;
 }
 

@@ -45,11 +45,13 @@ struct Storage {
 template <class T>
 T integer_argument(const Argument& argument, Variables& variables) {
   const std::uint64_t number = number_of(argument.value, variables);
-  if (number > std::numeric_limits<T>::max()) throw StepError(argument.name + " is too large for its field");
+  if (number > std::numeric_limits<T>::max())
+    throw StepError(argument.name + " is too large for its field");
   return static_cast<T>(number);
 }
 
-void set_field(std::string_view& field, const Argument& argument, Variables& variables, Storage& storage) {
+void set_field(std::string_view& field, const Argument& argument, Variables& variables,
+               Storage& storage) {
   // A table where a long string is asked for is the AMQPLAIN response: a table body.
   if (std::holds_alternative<TableLiteral>(argument.value.of)) {
     storage.tables.push_back(table_bytes(argument.value, variables));
@@ -67,7 +69,7 @@ void set_field(bool& field, const Argument& argument, Variables& variables, Stor
   field = flag_of(argument.value, variables);
 }
 template <class T>
-  requires std::is_unsigned_v<T>
+requires std::is_unsigned_v<T>
 void set_field(T& field, const Argument& argument, Variables& variables, Storage&) {
   field = integer_argument<T>(argument, variables);
 }
@@ -93,10 +95,7 @@ Actual actual_of(std::string_view value) { return std::string(value); }
 Actual actual_of(TableView value) { return value; }
 Actual actual_of(bool value) { return std::string(value ? "true" : "false"); }
 template <class T>
-  requires std::is_unsigned_v<T>
-Actual actual_of(T value) {
-  return std::to_string(value);
-}
+requires std::is_unsigned_v<T> Actual actual_of(T value) { return std::to_string(value); }
 
 template <class T>
 Actual actual_of_optional(const std::optional<T>& value) {
@@ -117,7 +116,8 @@ std::optional<Actual> method_field(const Method& method, std::string_view name) 
         });
         if constexpr (requires { typed.class_id; }) {
           // method=queue.declare instead of class_id=50 method_id=10
-          if (name == "method") found = std::string(protocol::name_of(MethodId{typed.class_id, typed.method_id}));
+          if (name == "method")
+            found = std::string(protocol::name_of(MethodId{typed.class_id, typed.method_id}));
         }
         return found;
       },
@@ -144,10 +144,12 @@ bool with_property(std::string_view name, Visit&& visit) {
   return false;
 }
 
-void set_property(std::optional<std::string>& property, const Argument& argument, Variables& variables) {
+void set_property(std::optional<std::string>& property, const Argument& argument,
+                  Variables& variables) {
   property = text_of(argument.value, variables);
 }
-void set_property(std::optional<protocol::Table>& property, const Argument& argument, Variables& variables) {
+void set_property(std::optional<protocol::Table>& property, const Argument& argument,
+                  Variables& variables) {
   const ByteVector bytes = table_bytes(argument.value, variables);
   property = protocol::Table(TableView(bytes));
 }
@@ -156,20 +158,24 @@ void set_property(std::optional<T>& property, const Argument& argument, Variable
   property = integer_argument<T>(argument, variables);
 }
 
-std::optional<std::string> body_mismatch(const Content& content, const Argument& argument, Variables& variables) {
+std::optional<std::string> body_mismatch(const Content& content, const Argument& argument,
+                                         Variables& variables) {
   const std::uint64_t size = number_of(argument.value, variables);
   if (content.body.size() != size) {
-    return "body_size: expected " + std::to_string(size) + ", received " + std::to_string(content.body.size());
+    return "body_size: expected " + std::to_string(size) + ", received " +
+           std::to_string(content.body.size());
   }
   const ByteVector expected = pattern_body(content.body.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    if (content.body[i] != expected[i]) return "body: differs from the pattern at byte " + std::to_string(i);
+    if (content.body[i] != expected[i])
+      return "body: differs from the pattern at byte " + std::to_string(i);
   }
   return std::nullopt;
 }
 
 // nullopt: no such field of a content.
-std::optional<Actual> content_field(const Content& content, const Properties& properties, std::string_view name) {
+std::optional<Actual> content_field(const Content& content, const Properties& properties,
+                                    std::string_view name) {
   if (name == "body") return std::string(protocol::as_text(content.body));
   if (name == "body_frames") return std::to_string(content.body_frames);
   std::optional<Actual> found;
@@ -184,7 +190,8 @@ Properties parsed_properties(const Content& content) {
 }
 
 void require_equals(const Argument& argument) {
-  if (argument.op != Operator::Equals) throw StepError("only name=value can be sent, not " + argument.name);
+  if (argument.op != Operator::Equals)
+    throw StepError("only name=value can be sent, not " + argument.name);
 }
 
 }  // namespace
@@ -193,8 +200,8 @@ bool is_method(std::string_view name) {
   return with_method(name, []<class M>() {});
 }
 
-ByteVector build_method(std::string_view name, const std::vector<Argument>& arguments, Variables& variables,
-                        std::vector<Argument>& rest) {
+ByteVector build_method(std::string_view name, const std::vector<Argument>& arguments,
+                        Variables& variables, std::vector<Argument>& rest) {
   Storage storage;
   ByteVector payload;
   std::size_t cut = 0;
@@ -245,7 +252,9 @@ Content build_content(const std::vector<Argument>& arguments, Variables& variabl
       content.class_id = integer_argument<std::uint16_t>(argument, variables);
     } else if (name == "properties") {
       raw_properties = text_of(argument.value, variables);
-    } else if (!with_property(name, [&](auto member) { set_property(properties.*member, argument, variables); })) {
+    } else if (!with_property(name, [&](auto member) {
+                 set_property(properties.*member, argument, variables);
+               })) {
       throw StepError("neither a field of the method nor a property: " + name);
     }
   }
@@ -256,8 +265,8 @@ Content build_content(const std::vector<Argument>& arguments, Variables& variabl
 }
 
 std::optional<std::string> method_mismatch(const Method& method, const Content* content,
-                                           const std::vector<Argument>& arguments, Variables& variables,
-                                           Captures& captures) {
+                                           const std::vector<Argument>& arguments,
+                                           Variables& variables, Captures& captures) {
   std::optional<Properties> properties;
   for (const Argument& argument : arguments) {
     std::optional<Actual> actual = method_field(method, argument.name);
@@ -269,7 +278,8 @@ std::optional<std::string> method_mismatch(const Method& method, const Content* 
       if (!properties) properties = parsed_properties(*content);
       actual = content_field(*content, *properties, argument.name);
     }
-    if (!actual) throw StepError(std::string(protocol::name_of(method)) + " has no field " + argument.name);
+    if (!actual)
+      throw StepError(std::string(protocol::name_of(method)) + " has no field " + argument.name);
     if (auto differs = mismatch(argument, *actual, variables, captures)) return differs;
   }
   return std::nullopt;
@@ -283,9 +293,9 @@ std::string content_text(const Content& content) {
     out = "(broken properties)";
   } else {
     const Properties properties = Properties::from(*view);
-    for (const char* name : {"content_type", "content_encoding", "headers", "delivery_mode", "priority",
-                             "correlation_id", "reply_to", "expiration", "message_id", "timestamp", "type", "user_id",
-                             "app_id", "cluster_id"}) {
+    for (const char* name : {"content_type", "content_encoding", "headers", "delivery_mode",
+                             "priority", "correlation_id", "reply_to", "expiration", "message_id",
+                             "timestamp", "type", "user_id", "app_id", "cluster_id"}) {
       const auto actual = content_field(content, properties, name);
       if (actual && !std::holds_alternative<std::monostate>(*actual)) {
         out += std::string(name) + "=" + to_text(*actual) + " ";
@@ -293,7 +303,8 @@ std::string content_text(const Content& content) {
     }
   }
   protocol::append_quoted(out += "body=", protocol::as_text(content.body).substr(0, kShown));
-  if (content.body.size() > kShown) out += "... (" + std::to_string(content.body.size()) + " bytes)";
+  if (content.body.size() > kShown)
+    out += "... (" + std::to_string(content.body.size()) + " bytes)";
   return out;
 }
 

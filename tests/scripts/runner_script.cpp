@@ -38,14 +38,16 @@ Outcome ScriptRun::run() {
   try {
     run_lines(0, script_.lines.size());
     outcome.ok = true;
-  } catch (const std::exception& error) {  // a StepError, or a broken regular expression in the script
+  } catch (
+      const std::exception& error) {  // a StepError, or a broken regular expression in the script
     outcome.failure = script_.path;
     if (current_ != nullptr) {
       outcome.failure += ":" + std::to_string(current_->number) + "\n" + current_->source;
     }
     outcome.failure += "\n" + std::string(error.what()) + "\ntranscript:";
     const std::size_t shown = std::min(transcript_.size(), kTranscriptShown);
-    for (auto line = transcript_.end() - static_cast<std::ptrdiff_t>(shown); line != transcript_.end(); ++line) {
+    for (auto line = transcript_.end() - static_cast<std::ptrdiff_t>(shown);
+         line != transcript_.end(); ++line) {
       outcome.failure += "\n  " + *line;
     }
   }
@@ -85,7 +87,8 @@ std::size_t ScriptRun::run_block(std::size_t at) {
     if (inner->name == "end") --depth;
   }
   const auto& arguments = directive.arguments;
-  if (arguments.empty()) throw StepError("repeat needs a number; for needs a variable's name and values");
+  if (arguments.empty())
+    throw StepError("repeat needs a number; for needs a variable's name and values");
   const auto once = [&](const std::string& variable, std::string value) {
     variables_.set(variable, std::move(value));
     run_lines(at + 1, end - 1);
@@ -95,7 +98,8 @@ std::size_t ScriptRun::run_block(std::size_t at) {
     for (std::uint64_t i = 1; i <= times; ++i) once("i", std::to_string(i));
   } else {
     const std::string variable = text_of(arguments.front().value, variables_);
-    for (std::size_t i = 1; i < arguments.size(); ++i) once(variable, text_of(arguments[i].value, variables_));
+    for (std::size_t i = 1; i < arguments.size(); ++i)
+      once(variable, text_of(arguments[i].value, variables_));
   }
   return end;
 }
@@ -122,18 +126,21 @@ void ScriptRun::run_let(const Directive& directive) {
 
 void ScriptRun::run_step(const Step& step) {
   switch (step.direction) {
-    case Direction::Send: return act(step);
+    case Direction::Send:
+      return act(step);
     case Direction::Call:
       act(step);
       return expect_reply(step);
     case Direction::Expect:
-    case Direction::ExpectAmong: return expect(step);
+    case Direction::ExpectAmong:
+      return expect(step);
   }
 }
 
 Connection& ScriptRun::connection(const Step& step) {
   const auto found = connections_.find(step.connection);
-  if (found == connections_.end()) throw StepError("no connection " + step.connection + ": open or connect it first");
+  if (found == connections_.end())
+    throw StepError("no connection " + step.connection + ": open or connect it first");
   return *found->second;
 }
 
@@ -146,7 +153,8 @@ void ScriptRun::store(const Captures& captures) {
   for (const auto& [name, value] : captures) variables_.set(name, value);
 }
 
-// Leaves in good order where that is possible, so that exclusive queues are gone before the clean-up.
+// Leaves in good order where that is possible, so that exclusive queues are gone before the
+// clean-up.
 void ScriptRun::close_all() {
   for (auto& [name, connection] : connections_) {
     if (!connection->running() || connection->forgotten()) continue;
@@ -160,7 +168,8 @@ void ScriptRun::close_all() {
         connection->send_method(0, encoded(protocol::ConnectionCloseOk{}), until);
       }
     } catch (const StepError&) {
-      // The script may have left the connection in any state; the socket is closed below whatever it was.
+      // The script may have left the connection in any state; the socket is closed below whatever
+      // it was.
     }
   }
   connections_.clear();

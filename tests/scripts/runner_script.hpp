@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One run of one script: its variables, connections and clean-up. Used by one thread, once.
-// Anything that does not hold ends the run; the outcome says the line, what was expected and what came.
+// Anything that does not hold ends the run; the outcome says the line, what was expected and what
+// came.
 #pragma once
 
 #include <map>
@@ -49,8 +50,8 @@ class ScriptRun {
   // runner_expect.cpp: what a script expects
   void expect(const Step& step);
   void expect_method(const Step& step, std::vector<Argument> arguments, Deadline until);
-  Received expect_close(const Step& step, std::string_view name, const std::vector<Argument>& arguments,
-                        Deadline until);
+  Received expect_close(const Step& step, std::string_view name,
+                        const std::vector<Argument>& arguments, Deadline until);
   void expect_reply(const Step& step);
   void expect_nothing(const Step& step, const std::vector<Argument>& arguments);
   void expect_raw(const Step& step, const std::vector<Argument>& arguments, Deadline until);

@@ -22,7 +22,8 @@ namespace {
 constexpr std::size_t kReadSize = 65536;
 
 int milliseconds_left(Deadline deadline) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()).count();
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()).count();
   return static_cast<int>(std::clamp<long>(left, 0, 3'600'000));
 }
 
@@ -38,7 +39,8 @@ short wait_for(int fd, short events, Deadline deadline) {
 }
 
 int connect_one(const addrinfo& address, Deadline deadline) {
-  const int fd = socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.ai_protocol);
+  const int fd = socket(address.ai_family, address.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                        address.ai_protocol);
   if (fd < 0) return -1;
   int error = connect(fd, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
   if (error == EINPROGRESS) {
@@ -59,7 +61,8 @@ Socket::Socket(const std::string& host, std::uint16_t port, Deadline deadline) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (const int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); code != 0) {
+  if (const int code = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+      code != 0) {
     throw StepError("cannot resolve " + where + ": " + gai_strerror(code));
   }
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A TCP connection with deadlines, blocking, for one thread. Whatever arrives is kept in one buffer until it is consumed;
-// sending reads along, so that two peers that both send a lot do not wait for each other for ever.
-// A reset counts as the end of the stream: brokers differ in whether they linger.
+// A TCP connection with deadlines, blocking, for one thread. Whatever arrives is kept in one buffer
+// until it is consumed; sending reads along, so that two peers that both send a lot do not wait for
+// each other for ever. A reset counts as the end of the stream: brokers differ in whether they
+// linger.
 #pragma once
 
 #include <chrono>

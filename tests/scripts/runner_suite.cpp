@@ -24,8 +24,8 @@ struct Claim {
   std::string reason;
 };
 
-// only PRODUCT "reason": not for others. differs PRODUCT "reason": does not hold there. varies PRODUCT "reason": may or
-// may not hold there.
+// only PRODUCT "reason": not for others. differs PRODUCT "reason": does not hold there. varies
+// PRODUCT "reason": may or may not hold there.
 std::optional<Claim> claim_of(const Script& script, std::string_view directive) {
   for (const Line& line : script.lines) {
     const auto* found = std::get_if<Directive>(&line.of);
@@ -33,8 +33,8 @@ std::optional<Claim> claim_of(const Script& script, std::string_view directive) 
     Variables none("");
     const auto word = [&](std::size_t index) {
       if (index < found->arguments.size()) return text_of(found->arguments[index].value, none);
-      throw ScriptError(script.path + ":" + std::to_string(line.number) + ": " + std::string(directive) +
-                        " needs a product and a reason");
+      throw ScriptError(script.path + ":" + std::to_string(line.number) + ": " +
+                        std::string(directive) + " needs a product and a reason");
     };
     return Claim{word(0), word(1)};
   }
@@ -45,18 +45,21 @@ void check_claims(const Script& script) {
   for (const char* directive : kClaims) {
     const auto claim = claim_of(script, directive);
     if (claim && claim->product != "harrier" && claim->product != "rabbitmq") {
-      throw ScriptError(script.path + ": " + directive + " knows harrier and rabbitmq, not " + claim->product);
+      throw ScriptError(script.path + ": " + directive + " knows harrier and rabbitmq, not " +
+                        claim->product);
     }
   }
 }
 
 // The first line of a failure says where; for an expected difference that is enough.
-std::string place_of(const Outcome& outcome) { return outcome.failure.substr(0, outcome.failure.find('\n')); }
+std::string place_of(const Outcome& outcome) {
+  return outcome.failure.substr(0, outcome.failure.find('\n'));
+}
 
 class Report {
  public:
   explicit Report(std::ostream& out) : out_(out) {}
-  void add(const char* verdict, const std::string& text, std::size_t SuiteResult::* counter) {
+  void add(const char* verdict, const std::string& text, std::size_t SuiteResult::*counter) {
     const std::lock_guard lock(mutex_);
     out_ << verdict << ' ' << text << std::endl;
     ++(result_.*counter);
@@ -86,7 +89,8 @@ void run_one(const Script& script, const Target& target, Report& report) {
   if (outcome.ok) return report.add("OK  ", script.path + outcome.failure, &SuiteResult::passed);
   if (different || may_differ) {
     const std::string text = target.verbose ? outcome.failure : place_of(outcome);
-    return report.add("DIFF", text + ": " + (different ? differs : varies)->reason, &SuiteResult::different);
+    return report.add("DIFF", text + ": " + (different ? differs : varies)->reason,
+                      &SuiteResult::different);
   }
   report.add("FAIL", outcome.failure, &SuiteResult::failed);
 }
@@ -117,11 +121,13 @@ std::vector<Script> load_scripts(const std::vector<std::string>& paths) {
   return scripts;
 }
 
-SuiteResult run_suite(const std::vector<Script>& scripts, const Target& target, unsigned jobs, std::ostream& out) {
+SuiteResult run_suite(const std::vector<Script>& scripts, const Target& target, unsigned jobs,
+                      std::ostream& out) {
   Report report(out);
   std::atomic<std::size_t> next{0};
   const auto work = [&] {
-    for (std::size_t at = next++; at < scripts.size(); at = next++) run_one(scripts[at], target, report);
+    for (std::size_t at = next++; at < scripts.size(); at = next++)
+      run_one(scripts[at], target, report);
   };
   std::vector<std::thread> workers;
   for (unsigned i = 1; i < jobs; ++i) workers.emplace_back(work);
@@ -138,10 +144,14 @@ void print_differences(const std::vector<Script>& scripts, std::ostream& out) {
       if (!claim) continue;
       const std::filesystem::path path(script.path);
       out << "| `" << (path.parent_path().filename() / path.filename()).string() << "` | ";
-      for (const std::string& item : script.items) out << (&item == &script.items.front() ? "" : ", ") << item;
+      for (const std::string& item : script.items)
+        out << (&item == &script.items.front() ? "" : ", ") << item;
       const std::string_view kind = directive;
-      out << " | " << (kind == "only" ? "not run" : kind == "varies" ? "not always" : "differs") << " | "
-          << claim->reason << " |\n";
+      out << " | "
+          << (kind == "only"     ? "not run"
+              : kind == "varies" ? "not always"
+                                 : "differs")
+          << " | " << claim->reason << " |\n";
     }
   }
 }

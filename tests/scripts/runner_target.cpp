@@ -11,8 +11,9 @@ using namespace protocol;
 // What a complete client announces; scripts that need another one say client_properties={...}.
 Table default_client_properties() {
   Table capabilities;
-  for (const char* name : {"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
-                           "connection.blocked", "authentication_failure_close"}) {
+  for (const char* name :
+       {"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
+        "connection.blocked", "authentication_failure_close"}) {
     capabilities.add_bool(name, true);
   }
   Table properties;
@@ -25,7 +26,8 @@ std::string login_response(const Login& login) {
     const Table table = Table().add("LOGIN", login.user).add("PASSWORD", login.password);
     return std::string(as_text(table.view().bytes()));
   }
-  if (login.mechanism == "PLAIN") return std::string(1, '\0') + login.user + std::string(1, '\0') + login.password;
+  if (login.mechanism == "PLAIN")
+    return std::string(1, '\0') + login.user + std::string(1, '\0') + login.password;
   return login.user;
 }
 
@@ -41,14 +43,17 @@ Login default_login(const Target& target) {
   return login;
 }
 
-Received await_reply(Connection& connection, std::uint16_t channel, std::string_view reply, Deadline deadline) {
+Received await_reply(Connection& connection, std::uint16_t channel, std::string_view reply,
+                     Deadline deadline) {
   const auto wanted = [&](const Received& received) {
     if (received.heartbeat) return false;
     if (received.name() == "connection.close") return true;
-    return received.channel == channel && (received.name() == reply || received.name() == "channel.close");
+    return received.channel == channel &&
+           (received.name() == reply || received.name() == "channel.close");
   };
   Received received = connection.take(wanted, deadline, std::string(reply));
-  if (received.name() != reply) throw StepError("expected " + std::string(reply) + "\nreceived " + received.text());
+  if (received.name() != reply)
+    throw StepError("expected " + std::string(reply) + "\nreceived " + received.text());
   return received;
 }
 
@@ -66,7 +71,8 @@ void log_in(Connection& connection, const Login& login, Deadline deadline) {
   const auto& proposed = std::get<ConnectionTune>(tune.method);
   ConnectionTuneOk tune_ok;
   tune_ok.frame_max = static_cast<std::uint32_t>(login.frame_max.value_or(proposed.frame_max));
-  tune_ok.channel_max = static_cast<std::uint16_t>(login.channel_max.value_or(proposed.channel_max));
+  tune_ok.channel_max =
+      static_cast<std::uint16_t>(login.channel_max.value_or(proposed.channel_max));
   tune_ok.heartbeat = static_cast<std::uint16_t>(login.heartbeat);
   connection.send_method(0, encoded(tune_ok), deadline);
   connection.set_frame_max(tune_ok.frame_max);
@@ -81,8 +87,10 @@ void open_channel(Connection& connection, std::uint16_t channel, Deadline deadli
 }
 
 std::string probe_product(const Target& target) {
-  Connection connection("probe", target.host, target.port, target.deadline(), [](const std::string&) {});
-  connection.send_bytes(ByteVector(kProtocolHeader.begin(), kProtocolHeader.end()), target.deadline());
+  Connection connection("probe", target.host, target.port, target.deadline(),
+                        [](const std::string&) {});
+  connection.send_bytes(ByteVector(kProtocolHeader.begin(), kProtocolHeader.end()),
+                        target.deadline());
   const Received start = await_reply(connection, 0, ConnectionStart::kName, target.deadline());
   const auto product = std::get<ConnectionStart>(start.method).server_properties.find("product");
   return product && product->as_text() == "RabbitMQ" ? "rabbitmq" : "harrier";

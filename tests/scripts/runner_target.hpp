@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The broker that scripts are run against, and the log-in that opens a connection to it in the ordinary way.
+// The broker that scripts are run against, and the log-in that opens a connection to it in the
+// ordinary way.
 #pragma once
 
 #include <chrono>
@@ -41,15 +42,18 @@ Login default_login(const Target& target);
 void log_in(Connection& connection, const Login& login, Deadline deadline);
 void open_channel(Connection& connection, std::uint16_t channel, Deadline deadline);
 
-// Sends a method made of values and waits for the method `Reply` on that channel; a close instead is a StepError.
+// Sends a method made of values and waits for the method `Reply` on that channel; a close instead
+// is a StepError.
 template <class Reply, class Request>
-Received call(Connection& connection, std::uint16_t channel, const Request& request, Deadline deadline);
+Received call(Connection& connection, std::uint16_t channel, const Request& request,
+              Deadline deadline);
 
 // "rabbitmq" or "harrier", from the server properties.
 std::string probe_product(const Target& target);
 
 // The name of the reply or of the close that came instead.
-Received await_reply(Connection& connection, std::uint16_t channel, std::string_view reply, Deadline deadline);
+Received await_reply(Connection& connection, std::uint16_t channel, std::string_view reply,
+                     Deadline deadline);
 
 template <class Request>
 ByteVector encoded(const Request& request) {
@@ -59,7 +63,8 @@ ByteVector encoded(const Request& request) {
 }
 
 template <class Reply, class Request>
-Received call(Connection& connection, std::uint16_t channel, const Request& request, Deadline deadline) {
+Received call(Connection& connection, std::uint16_t channel, const Request& request,
+              Deadline deadline) {
   connection.send_method(channel, encoded(request), deadline);
   return await_reply(connection, channel, Reply::kName, deadline);
 }

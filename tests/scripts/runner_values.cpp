@@ -41,11 +41,13 @@ void append_sized(ByteVector& out, std::string_view bytes) {
 std::uint64_t integer_bits(const std::string& digits) {
   const char* const end = digits.data() + digits.size();
   std::int64_t with_sign = 0;
-  if (const auto done = std::from_chars(digits.data(), end, with_sign); done.ptr == end && done.ec == std::errc{}) {
+  if (const auto done = std::from_chars(digits.data(), end, with_sign);
+      done.ptr == end && done.ec == std::errc{}) {
     return static_cast<std::uint64_t>(with_sign);
   }
   std::uint64_t plain = 0;
-  if (const auto done = std::from_chars(digits.data(), end, plain); done.ptr == end && done.ec == std::errc{}) {
+  if (const auto done = std::from_chars(digits.data(), end, plain);
+      done.ptr == end && done.ec == std::errc{}) {
     return plain;
   }
   throw StepError("not an integer of at most 64 bits: " + digits);
@@ -54,7 +56,8 @@ std::uint64_t integer_bits(const std::string& digits) {
 // Bits of a floating value; "#7fc00000" gives them as they are.
 template <class Float, class Bits>
 Bits float_bits(const std::string& digits) {
-  if (digits.starts_with('#')) return static_cast<Bits>(std::strtoull(digits.c_str() + 1, nullptr, 16));
+  if (digits.starts_with('#'))
+    return static_cast<Bits>(std::strtoull(digits.c_str() + 1, nullptr, 16));
   return std::bit_cast<Bits>(static_cast<Float>(std::strtod(digits.c_str(), nullptr)));
 }
 
@@ -64,10 +67,22 @@ void append_number(ByteVector& out, const Number& number) {
   if (number.tag == 'd') return append_u64(out, float_bits<double, std::uint64_t>(number.digits));
   const std::uint64_t bits = integer_bits(number.digits);
   switch (number.tag) {
-    case 'b': case 'B': case 't': out.push_back(static_cast<std::uint8_t>(bits)); break;
-    case 's': case 'u': append_u16(out, static_cast<std::uint16_t>(bits)); break;
-    case 'I': case 'i': append_u32(out, static_cast<std::uint32_t>(bits)); break;
-    default: append_u64(out, bits); break;  // l L T
+    case 'b':
+    case 'B':
+    case 't':
+      out.push_back(static_cast<std::uint8_t>(bits));
+      break;
+    case 's':
+    case 'u':
+      append_u16(out, static_cast<std::uint16_t>(bits));
+      break;
+    case 'I':
+    case 'i':
+      append_u32(out, static_cast<std::uint32_t>(bits));
+      break;
+    default:
+      append_u64(out, bits);
+      break;  // l L T
   }
 }
 
@@ -123,7 +138,8 @@ void append_table(ByteVector& out, const TableLiteral& table, Variables& variabl
   }
 }
 
-// Nested tables are compared the same way, everything else by type and bytes; null stands for any value.
+// Nested tables are compared the same way, everything else by type and bytes; null stands for any
+// value.
 bool contains(TableView actual, TableView expected) {
   bool all = true;
   expected.for_each([&](std::string_view key, const FieldValue& wanted) {
@@ -135,7 +151,8 @@ bool contains(TableView actual, TableView expected) {
     } else if (wanted.tag == 'F' && found->tag == 'F') {
       all = contains(*found->as_table(), *wanted.as_table());
     } else {
-      all = found->tag == wanted.tag && protocol::as_text(found->payload) == protocol::as_text(wanted.payload);
+      all = found->tag == wanted.tag &&
+            protocol::as_text(found->payload) == protocol::as_text(wanted.payload);
     }
     return all;
   });
@@ -148,31 +165,46 @@ std::string quote(const std::string& text) {
   return out;
 }
 
-std::optional<std::string> table_mismatch(const Argument& argument, TableView actual, Variables& variables) {
+std::optional<std::string> table_mismatch(const Argument& argument, TableView actual,
+                                          Variables& variables) {
   const ByteVector bytes = table_bytes(argument.value, variables);
   const TableView expected{bytes};
   const bool equal = canonical_form(actual) == canonical_form(expected);
   bool ok = false;
   switch (argument.op) {
-    case Operator::Equals: ok = equal; break;
-    case Operator::Differs: ok = !equal; break;
-    case Operator::Contains: ok = contains(actual, expected); break;
-    default: throw StepError(argument.name + " is a table: use =, != or *=");
+    case Operator::Equals:
+      ok = equal;
+      break;
+    case Operator::Differs:
+      ok = !equal;
+      break;
+    case Operator::Contains:
+      ok = contains(actual, expected);
+      break;
+    default:
+      throw StepError(argument.name + " is a table: use =, != or *=");
   }
   if (ok) return std::nullopt;
-  return argument.name + ": expected " + (argument.op == Operator::Contains ? "among others " : "") +
+  return argument.name + ": expected " +
+         (argument.op == Operator::Contains ? "among others " : "") +
          table_text(expected, protocol::ValueText::Typed) + ", received " +
          table_text(actual, protocol::ValueText::Typed);
 }
 
 bool text_matches(Operator op, const std::string& actual, const std::string& expected) {
   switch (op) {
-    case Operator::Equals: return actual == expected;
-    case Operator::Differs: return actual != expected;
-    case Operator::Prefix: return actual.starts_with(expected);
-    case Operator::Contains: return actual.find(expected) != std::string::npos;
-    case Operator::Matches: return std::regex_search(actual, std::regex(expected));
-    default: throw StepError("this operator is not for texts");
+    case Operator::Equals:
+      return actual == expected;
+    case Operator::Differs:
+      return actual != expected;
+    case Operator::Prefix:
+      return actual.starts_with(expected);
+    case Operator::Contains:
+      return actual.find(expected) != std::string::npos;
+    case Operator::Matches:
+      return std::regex_search(actual, std::regex(expected));
+    default:
+      throw StepError("this operator is not for texts");
   }
 }
 
@@ -203,13 +235,15 @@ std::uint64_t number_of(const Value& value, Variables& variables) {
   std::uint64_t number = 0;
   const char* const end = text.data() + text.size();
   const auto done = std::from_chars(text.data(), end, number);
-  if (done.ec != std::errc{} || done.ptr != end) throw StepError("expected a number, not " + quote(text));
+  if (done.ec != std::errc{} || done.ptr != end)
+    throw StepError("expected a number, not " + quote(text));
   return number;
 }
 
 bool flag_of(const Value& value, Variables& variables) {
   const std::string text = text_of(value, variables);
-  if (text != "true" && text != "false") throw StepError("expected true or false, not " + quote(text));
+  if (text != "true" && text != "false")
+    throw StepError("expected true or false, not " + quote(text));
   return text == "true";
 }
 
@@ -227,18 +261,20 @@ ByteVector table_bytes(const Value& value, Variables& variables) {
 
 std::string to_text(const Actual& actual) {
   if (const auto* text = std::get_if<std::string>(&actual)) return quote(*text);
-  if (const auto* table = std::get_if<TableView>(&actual)) return table_text(*table, protocol::ValueText::Typed);
+  if (const auto* table = std::get_if<TableView>(&actual))
+    return table_text(*table, protocol::ValueText::Typed);
   return "absent";
 }
 
-std::optional<std::string> mismatch(const Argument& argument, const Actual& actual, Variables& variables,
-                                    Captures& captures) {
+std::optional<std::string> mismatch(const Argument& argument, const Actual& actual,
+                                    Variables& variables, Captures& captures) {
   if (argument.op == Operator::Absent) {
     if (std::holds_alternative<std::monostate>(actual)) return std::nullopt;
     return argument.name + ": expected absent, received " + to_text(actual);
   }
   if (std::holds_alternative<std::monostate>(actual)) return argument.name + ": absent";
-  if (const auto* table = std::get_if<TableView>(&actual)) return table_mismatch(argument, *table, variables);
+  if (const auto* table = std::get_if<TableView>(&actual))
+    return table_mismatch(argument, *table, variables);
   const std::string& text = std::get<std::string>(actual);
   if (argument.op == Operator::Captures) {
     const auto* target = std::get_if<Text>(&argument.value.of);

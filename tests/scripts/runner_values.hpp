@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Script values made concrete: variables expanded, tables encoded, received values compared with expected ones.
-// Plain values without I/O. A StepError is a step that cannot be done or did not hold; its text goes to the report.
+// Script values made concrete: variables expanded, tables encoded, received values compared with
+// expected ones. Plain values without I/O. A StepError is a step that cannot be done or did not
+// hold; its text goes to the report.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +45,8 @@ std::string text_of(const Value& value, Variables& variables);
 std::uint64_t number_of(const Value& value, Variables& variables);
 bool flag_of(const Value& value, Variables& variables);
 
-// A table body: a table literal, or bytes taken as they are (for tables that are broken on purpose).
+// A table body: a table literal, or bytes taken as they are (for tables that are broken on
+// purpose).
 ByteVector table_bytes(const Value& value, Variables& variables);
 
 // What a field held: absent, a scalar as text, or a table.
@@ -55,11 +57,11 @@ std::string to_text(const Actual& actual);
 using Captures = std::vector<std::pair<std::string, std::string>>;
 
 // nullopt if `actual` is what the argument asks for, otherwise what differs.
-std::optional<std::string> mismatch(const Argument& argument, const Actual& actual, Variables& variables,
-                                    Captures& captures);
+std::optional<std::string> mismatch(const Argument& argument, const Actual& actual,
+                                    Variables& variables, Captures& captures);
 
-// The body that body_size=N stands for: every position differs from its neighbours in a way that a lost, doubled or
-// swapped part shows.
+// The body that body_size=N stands for: every position differs from its neighbours in a way that a
+// lost, doubled or swapped part shows.
 ByteVector pattern_body(std::size_t size);
 
 }  // namespace harrier::scripts

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a .amqp script means, free of its syntax: plain values made by script_grammar and read by the runner.
-// Texts keep their variables unexpanded, because most variables get their value while the script runs.
-// README.md beside this file describes the language.
+// What a .amqp script means, free of its syntax: plain values made by script_grammar and read by
+// the runner. Texts keep their variables unexpanded, because most variables get their value while
+// the script runs. README.md beside this file describes the language.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ struct Text {
   bool quoted = false;
 };
 
-// A number in a table with its field type tag: 5 is I, 1.5 is d, others say it (l:5, T:1700000000, f:#7fc00000).
+// A number in a table with its field type tag: 5 is I, 1.5 is d, others say it (l:5, T:1700000000,
+// f:#7fc00000).
 struct Number {
   std::string digits;
   char tag = 'I';
@@ -78,10 +79,10 @@ struct Argument {
 };
 
 enum class Direction {
-  Send,          // A method ...
-  Call,          // A call method ...: send, then expect its -ok
-  Expect,        // A < method ...: the next one
-  ExpectAmong,   // A <* method ...: the first that matches; what came before it stays to be read
+  Send,         // A method ...
+  Call,         // A call method ...: send, then expect its -ok
+  Expect,       // A < method ...: the next one
+  ExpectAmong,  // A <* method ...: the first that matches; what came before it stays to be read
 };
 
 struct Step {

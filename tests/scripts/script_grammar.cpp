@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/scripts/script_grammar.hpp"
 
-#include <boost/spirit/home/x3.hpp>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
+
+#include <boost/spirit/home/x3.hpp>
 
 namespace harrier::scripts {
 namespace {
@@ -14,7 +14,8 @@ namespace x3 = boost::spirit::x3;
 using x3::char_;
 using x3::lit;
 
-// --- building the tree: every rule has a plain struct as its attribute, filled by small actions ---
+// --- building the tree: every rule has a plain struct as its attribute, filled by small actions
+// ---
 
 constexpr auto take = [](auto& ctx) { x3::_val(ctx) = std::move(x3::_attr(ctx)); };
 
@@ -24,8 +25,12 @@ void append_char(Text& text, char c) {
 }
 
 constexpr auto add_char = [](auto& ctx) { append_char(x3::_val(ctx), x3::_attr(ctx)); };
-constexpr auto add_code = [](auto& ctx) { append_char(x3::_val(ctx), static_cast<char>(x3::_attr(ctx))); };
-constexpr auto add_variable = [](auto& ctx) { x3::_val(ctx).parts.push_back(TextPart{true, x3::_attr(ctx)}); };
+constexpr auto add_code = [](auto& ctx) {
+  append_char(x3::_val(ctx), static_cast<char>(x3::_attr(ctx)));
+};
+constexpr auto add_variable = [](auto& ctx) {
+  x3::_val(ctx).parts.push_back(TextPart{true, x3::_attr(ctx)});
+};
 
 template <class T>
 constexpr auto wrap = [](auto& ctx) { x3::_val(ctx).of = T(std::move(x3::_attr(ctx))); };
@@ -48,7 +53,8 @@ const x3::rule<struct ArgumentTag, Argument> argument = "an argument";
 const x3::rule<struct StepTag, Step> step = "a step";
 const x3::rule<struct DirectiveTag, Directive> directive = "a directive";
 
-// What must follow here. An expectation names its rule in the error, which it could not do for a rule with an action.
+// What must follow here. An expectation names its rule in the error, which it could not do for a
+// rule with an action.
 constexpr auto must = [](auto what) { return x3::eps > what; };
 
 const x3::rule<struct GapTag> gap = "a space";
@@ -64,18 +70,22 @@ const auto hex_code_def = hex_pair;
 
 x3::symbols<char> make_escapes() {
   x3::symbols<char> known;
-  known.add("\\n", '\n')("\\r", '\r')("\\t", '\t')("\\0", '\0')("\\\"", '"')("\\\\", '\\')("\\$", '$');
+  known.add("\\n", '\n')("\\r", '\r')("\\t", '\t')("\\0", '\0')("\\\"", '"')("\\\\", '\\')("\\$",
+                                                                                           '$');
   return known;
 }
 const x3::symbols<char> escape = make_escapes();
 
 constexpr auto set_quoted = [](auto& ctx) { x3::_val(ctx).quoted = true; };
-const auto quoted_def = lit('"')[set_quoted] >> *((lit("\\x") >> must(hex_code)[add_code]) | escape[add_char] |
-                                      interpolated[add_variable] | (char_ - char_("\"\\"))[add_char]) > '"';
+const auto quoted_def = lit('"')[set_quoted] >>
+                        *((lit("\\x") >> must(hex_code)[add_code]) | escape[add_char] |
+                          interpolated[add_variable] | (char_ - char_("\"\\"))[add_char]) > '"';
 const auto word_def = +(interpolated[add_variable] | (x3::graph - char_("\"{}[]$"))[add_char]);
 const auto variable_text_def = interpolated[add_variable];
 
-constexpr auto add_byte = [](auto& ctx) { x3::_val(ctx).bytes.push_back(static_cast<char>(x3::_attr(ctx))); };
+constexpr auto add_byte = [](auto& ctx) {
+  x3::_val(ctx).bytes.push_back(static_cast<char>(x3::_attr(ctx)));
+};
 const auto bytes_def = lit("x\"") > *(x3::omit[x3::blank] | hex_pair[add_byte]) > '"';
 
 constexpr auto set_digits = [](auto& ctx) {
@@ -88,8 +98,9 @@ constexpr auto set_digits = [](auto& ctx) {
 constexpr auto set_tag = [](auto& ctx) { x3::_val(ctx).tag = x3::_attr(ctx); };
 const auto exponent = lit('e') >> -(lit('-') | '+') >> +x3::digit;
 const auto fraction_part = lit('.') >> +x3::digit;
-const auto digits = (-lit('-') >> (lit("inf") | lit("nan") | (+x3::digit >> -fraction_part >> -exponent))) |
-                    (lit('#') >> +x3::xdigit);
+const auto digits =
+    (-lit('-') >> (lit("inf") | lit("nan") | (+x3::digit >> -fraction_part >> -exponent))) |
+    (lit('#') >> +x3::xdigit);
 const auto number_def = -(char_("bBsuIilLfdT") >> ':')[set_tag] >> x3::raw[digits][set_digits];
 
 constexpr auto set_scale = [](auto& ctx) { x3::_val(ctx).scale = x3::_attr(ctx); };
@@ -100,8 +111,12 @@ const auto decimal_def = (lit("D:") >> scale[set_scale] > '/') >> unscaled[set_u
 
 constexpr auto set_key = [](auto& ctx) { x3::_val(ctx).key = std::move(x3::_attr(ctx)); };
 constexpr auto set_value = [](auto& ctx) { x3::_val(ctx).value = std::move(x3::_attr(ctx)); };
-constexpr auto add_entry = [](auto& ctx) { x3::_val(ctx).entries.push_back(std::move(x3::_attr(ctx))); };
-constexpr auto add_item = [](auto& ctx) { x3::_val(ctx).items.push_back(std::move(x3::_attr(ctx))); };
+constexpr auto add_entry = [](auto& ctx) {
+  x3::_val(ctx).entries.push_back(std::move(x3::_attr(ctx)));
+};
+constexpr auto add_item = [](auto& ctx) {
+  x3::_val(ctx).items.push_back(std::move(x3::_attr(ctx)));
+};
 constexpr auto set_void = [](auto& ctx) { x3::_val(ctx).of = Void{}; };
 constexpr auto set_true = [](auto& ctx) { x3::_val(ctx).of = true; };
 constexpr auto set_false = [](auto& ctx) { x3::_val(ctx).of = false; };
@@ -118,18 +133,23 @@ constexpr auto set_bytes = [](auto& ctx) {
 const auto byte_text = lit("x:") >> must(quoted);
 
 const auto entry_def = (quoted[set_key] >> space > ':') >> space >> must(cell)[set_value];
-const auto table_def = lit('{') >> space >> -(entry[add_entry] >> *(space >> ',' >> space >> must(entry)[add_entry])) >> space > '}';
-const auto array_def = lit('[') >> space >> -(cell[add_item] >> *(space >> ',' >> space >> must(cell)[add_item])) >> space > ']';
-const auto cell_def = table[wrap<TableLiteral>] | array[wrap<ArrayLiteral>] | bytes[wrap<Bytes>] | quoted[wrap<Text>] |
-                      variable_text[wrap<Text>] | lit("true")[set_true] | lit("false")[set_false] |
-                      lit("null")[set_void] | byte_text[set_bytes] | decimal[wrap<Decimal>] | number[wrap<Number>];
+const auto table_def =
+    lit('{') >> space >>
+    -(entry[add_entry] >> *(space >> ',' >> space >> must(entry)[add_entry])) >> space > '}';
+const auto array_def =
+    lit('[') >> space >>
+    -(cell[add_item] >> *(space >> ',' >> space >> must(cell)[add_item])) >> space > ']';
+const auto cell_def = table[wrap<TableLiteral>] | array[wrap<ArrayLiteral>] | bytes[wrap<Bytes>] |
+                      quoted[wrap<Text>] | variable_text[wrap<Text>] | lit("true")[set_true] |
+                      lit("false")[set_false] | lit("null")[set_void] | byte_text[set_bytes] |
+                      decimal[wrap<Decimal>] | number[wrap<Number>];
 const auto value_def = table[wrap<TableLiteral>] | array[wrap<ArrayLiteral>] | bytes[wrap<Bytes>] |
                        quoted[wrap<Text>] | word[wrap<Text>];
 
 x3::symbols<Operator> make_operators() {
   x3::symbols<Operator> known;
-  known.add("=>", Operator::Captures)("!=", Operator::Differs)("^=", Operator::Prefix)("*=", Operator::Contains)(
-      "=", Operator::Equals)("~", Operator::Matches);
+  known.add("=>", Operator::Captures)("!=", Operator::Differs)("^=", Operator::Prefix)(
+      "*=", Operator::Contains)("=", Operator::Equals)("~", Operator::Matches);
   return known;
 }
 const x3::symbols<Operator> operator_symbol = make_operators();
@@ -140,7 +160,8 @@ constexpr auto set_absent = [](auto& ctx) {
   x3::_val(ctx).op = Operator::Absent;
   x3::_val(ctx).name = x3::_attr(ctx);
 };
-const auto named = &(name >> operator_symbol) >> name[set_name] >> operator_symbol[set_operator] >> must(value)[set_value];
+const auto named = &(name >> operator_symbol) >> name[set_name] >> operator_symbol[set_operator] >>
+                   must(value)[set_value];
 const auto absent = lit('!') >> name[set_absent];
 const auto argument_def = absent | named | value[set_value];
 
@@ -149,11 +170,14 @@ constexpr auto set_channel = [](auto& ctx) { x3::_val(ctx).channel = x3::_attr(c
 constexpr auto set_verb = [](auto& ctx) { x3::_val(ctx).verb = x3::_attr(ctx); };
 template <Direction D>
 constexpr auto set_direction = [](auto& ctx) { x3::_val(ctx).direction = D; };
-constexpr auto add_argument = [](auto& ctx) { x3::_val(ctx).arguments.push_back(std::move(x3::_attr(ctx))); };
+constexpr auto add_argument = [](auto& ctx) {
+  x3::_val(ctx).arguments.push_back(std::move(x3::_attr(ctx)));
+};
 
 const x3::rule<struct ChannelTag, std::uint16_t> channel = "a channel number";
 const auto channel_def = x3::uint16;
-const x3::rule<struct ConnectionNameTag, std::string> connection_name = "a connection (a capital letter first)";
+const x3::rule<struct ConnectionNameTag, std::string> connection_name =
+    "a connection (a capital letter first)";
 const x3::rule<struct VerbTag, std::string> verb = "a method or an action";
 const auto connection_name_def = char_("A-Z") >> *char_("A-Za-z0-9_");
 const auto verb_def = char_("a-z") >> *char_("a-z0-9.-");
@@ -163,30 +187,36 @@ const auto arguments = *(gap >> !lit('#') >> argument[add_argument]);
 const auto arrow = (lit("<*") > gap)[set_direction<Direction::ExpectAmong>] |
                    (lit('<') > gap)[set_direction<Direction::Expect>] |
                    (lit("call") >> gap)[set_direction<Direction::Call>] | x3::eps;
-const auto step_def = (connection_name[set_connection] >> -(lit('.') >> must(channel)[set_channel]) > gap) >> arrow >>
-                      must(verb)[set_verb] >> arguments;
+const auto step_def = (connection_name[set_connection] >>
+                       -(lit('.') >> must(channel)[set_channel]) > gap) >>
+                      arrow >> must(verb)[set_verb] >> arguments;
 
 x3::symbols<std::string> make_directives() {
   x3::symbols<std::string> known;
-  for (const char* word_of : {"only", "differs", "varies", "repeat", "for", "end", "let"}) known.add(word_of, word_of);
+  for (const char* word_of : {"only", "differs", "varies", "repeat", "for", "end", "let"})
+    known.add(word_of, word_of);
   return known;
 }
 const x3::symbols<std::string> directive_name = make_directives();
 const auto directive_def = directive_name[set_name] >> arguments;
 
-BOOST_SPIRIT_DEFINE(variable, name, interpolated, quoted, word, variable_text, bytes, number, decimal, entry, table, array, cell,
-                    value, argument, hex_code, gap, channel, connection_name, verb, step, directive)
+BOOST_SPIRIT_DEFINE(variable, name, interpolated, quoted, word, variable_text, bytes, number,
+                    decimal, entry, table, array, cell, value, argument, hex_code, gap, channel,
+                    connection_name, verb, step, directive)
 
-[[noreturn]] void fail(const std::string& path, std::size_t line, std::size_t column, const std::string& what,
-                       std::string_view source) {
-  throw ScriptError(path + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + what + "\n  " +
-                    std::string(source) + "\n  " + std::string(column - 1, ' ') + "^");
+[[noreturn]] void fail(const std::string& path, std::size_t line, std::size_t column,
+                       const std::string& what, std::string_view source) {
+  throw ScriptError(path + ":" + std::to_string(line) + ":" + std::to_string(column) + ": " + what +
+                    "\n  " + std::string(source) + "\n  " + std::string(column - 1, ' ') + "^");
 }
 
 // nullopt: an empty line or a comment.
-std::optional<Line> parse_line(std::string_view source, std::size_t line_number, const std::string& path) {
+std::optional<Line> parse_line(std::string_view source, std::size_t line_number,
+                               const std::string& path) {
   auto at = source.begin();
-  const auto column = [&](auto where) { return static_cast<std::size_t>(where - source.begin()) + 1; };
+  const auto column = [&](auto where) {
+    return static_cast<std::size_t>(where - source.begin()) + 1;
+  };
   try {
     Line line{line_number, std::string(source), {}};
     const auto set_step = [&](auto& ctx) { line.of = std::move(x3::_attr(ctx)); };
@@ -198,7 +228,8 @@ std::optional<Line> parse_line(std::string_view source, std::size_t line_number,
       const std::size_t first = source.find_first_not_of(" \t");
       const bool capital = source[first] >= 'A' && source[first] <= 'Z';
       if (!any && !capital) {
-        fail(path, line_number, first + 1, "expected a connection (a capital letter first) or a directive", source);
+        fail(path, line_number, first + 1,
+             "expected a connection (a capital letter first) or a directive", source);
       }
       // Arguments stop at the first text that is none: find it by parsing the statement alone.
       at = source.begin();
@@ -215,7 +246,8 @@ std::optional<Line> parse_line(std::string_view source, std::size_t line_number,
 
 // Collects "C-324" and so on from a comment.
 void note_items(std::string_view comment_text, std::vector<std::string>& items) {
-  for (std::size_t at = comment_text.find("C-"); at != std::string_view::npos; at = comment_text.find("C-", at + 2)) {
+  for (std::size_t at = comment_text.find("C-"); at != std::string_view::npos;
+       at = comment_text.find("C-", at + 2)) {
     std::size_t end = at + 2;
     while (end < comment_text.size() && comment_text[end] >= '0' && comment_text[end] <= '9') ++end;
     if (end > at + 2) items.emplace_back(comment_text.substr(at, end - at));
@@ -232,7 +264,8 @@ void check_blocks(const Script& script) {
     if (open.empty()) fail(script.path, line.number, 1, "end without repeat or for", line.source);
     open.pop_back();
   }
-  if (!open.empty()) fail(script.path, open.back()->number, 1, "repeat or for without end", open.back()->source);
+  if (!open.empty())
+    fail(script.path, open.back()->number, 1, "repeat or for without end", open.back()->source);
 }
 
 }  // namespace
@@ -248,7 +281,8 @@ Script parse_script(std::string_view text, std::string path) {
     ++line_number;
     if (auto line = parse_line(source, line_number, script.path)) {
       script.lines.push_back(std::move(*line));
-    } else if (const std::size_t hash = source.find('#'); hash != std::string_view::npos && script.lines.empty()) {
+    } else if (const std::size_t hash = source.find('#');
+               hash != std::string_view::npos && script.lines.empty()) {
       std::string_view remark = source.substr(hash + 1);
       remark.remove_prefix(std::min(remark.find_first_not_of(' '), remark.size()));
       if (script.title.empty() && !remark.starts_with("SPDX")) script.title = remark;

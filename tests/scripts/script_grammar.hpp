@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The grammar of .amqp scripts (Spirit X3 inside the source file only): text -> script_ast. No state, no I/O.
-// Failure is a ScriptError that says line and column and shows the place.
+// The grammar of .amqp scripts (Spirit X3 inside the source file only): text -> script_ast. No
+// state, no I/O. Failure is a ScriptError that says line and column and shows the place.
 //
 //   line      = [ step | directive ] [ '#' comment ]
 //   step      = connection [ '.' channel ] ( [ "call" ] | '<' | "<*" ) verb { argument }
@@ -9,8 +9,9 @@
 //   argument  = '!' name | name operator value | value
 //   operator  = "=>" | "!=" | "^=" | "*=" | '=' | '~'
 //   value     = table | array | bytes | quoted | word         bytes = x"00 ff"
-//   table     = '{' [ key ':' cell { ',' key ':' cell } ] '}'  array = '[' [ cell { ',' cell } ] ']'
-//   cell      = table | array | bytes | quoted | $variable | "true" | "false" | "null" | [ tag ':' ] number
+//   table     = '{' [ key ':' cell { ',' key ':' cell } ] '}'  array = '[' [ cell { ',' cell } ]
+//   ']' cell      = table | array | bytes | quoted | $variable | "true" | "false" | "null" | [ tag
+//   ':' ] number
 //             | "D:" scale '/' value | "x:" quoted           the same as in protocol/value_text.hpp
 #pragma once
 

@@ -154,8 +154,9 @@ async def properties_and_headers_round_trip():
     when = datetime.datetime(2024, 2, 29, 12, 30, 1)
     headers = {
         "bool": True, "int": -300, "big": 2**40, "negative": -2**40, "text": "grüße",
-        "float": 1.5, "none": None, "bytes": bytearray(b"\x00\xff"), "decimal": decimal.Decimal("2.5"),
-        "time": when, "list": [1, "two", [True]], "table": {"a": {"b": None}}, "": "empty key",
+        "float": 1.5, "none": None, "bytes": bytearray(b"\x00\xff"),
+        "decimal": decimal.Decimal("2.5"), "time": when, "list": [1, "two", [True]],
+        "table": {"a": {"b": None}}, "": "empty key",
     }
     async with session() as (_connection, channel):
         queue = await exclusive_queue(channel)

@@ -93,7 +93,8 @@ def reused_consumer_tag_is_530():
         channel.basic_consume(queue, "amq.ctag-PCmzXGkhCw_v0Zq7jXyvkg")
         channel.basic_consume(queue, "amq.ctag-PCmzXGkhCw_v0Zq7jXyvkg")
     expect_error(connection_error(consume_twice), 530,
-                 "NOT_ALLOWED - attempt to reuse consumer tag 'amq.ctag-PCmzXGkhCw_v0Zq7jXyvkg'", (60, 20))
+                 "NOT_ALLOWED - attempt to reuse consumer tag 'amq.ctag-PCmzXGkhCw_v0Zq7jXyvkg'",
+                 (60, 20))
 
 
 @check

@@ -35,7 +35,9 @@ TEST(RunnerValues, EncodesTaggedValues) {
   EXPECT_EQ(encoded(R"({"k": f:1.5})"), "\1kf\x3f\xc0\0\0"s);
   EXPECT_EQ(encoded(R"({"k": D:2/314})"), "\1kD\2\0\0\1\x3a"s);
   EXPECT_EQ(encoded(R"({"k": "ab", "v": null, "t": true})"), "\1kS\0\0\0\2ab\1vV\1tt\1"s);
-  EXPECT_EQ(encoded(R"({"k": [b:1, {"i": x"ff"}]})"), "\1kA\0\0\0\x0f" "b\1F\0\0\0\x08\1ix\0\0\0\1\xff"s);
+  EXPECT_EQ(encoded(R"({"k": [b:1, {"i": x"ff"}]})"),
+            "\1kA\0\0\0\x0f"
+            "b\1F\0\0\0\x08\1ix\0\0\0\1\xff"s);
   EXPECT_EQ(encoded(R"(x"01 02")"), "\1\2"s);
 }
 
@@ -54,7 +56,8 @@ TEST(RunnerValues, ComparesTexts) {
 
 TEST(RunnerValues, ComparesTablesByTypeAndWithoutOrder) {
   Variables variables("run");
-  const ByteVector bytes = table_bytes(argument_of(R"(t={"a": 5, "b": "x", "n": {"c": true, "d": 1}})").value, variables);
+  const ByteVector bytes = table_bytes(
+      argument_of(R"(t={"a": 5, "b": "x", "n": {"c": true, "d": 1}})").value, variables);
   const Actual table = protocol::TableView(bytes);
   EXPECT_TRUE(holds(R"(t={"b": "x", "n": {"c": true, "d": 1}, "a": 5})", table));
   EXPECT_FALSE(holds(R"(t={"b": "x", "n": {"c": true, "d": 1}, "a": l:5})", table));
@@ -76,7 +79,8 @@ TEST(RunnerValues, VariablesAreUniquePerRunUntilCaptured) {
 
 TEST(RunnerValues, PatternShowsMovedParts) {
   const ByteVector body = pattern_body(100'000);
-  EXPECT_NE(ByteVector(body.begin(), body.begin() + 4096), ByteVector(body.begin() + 4096, body.begin() + 8192));
+  EXPECT_NE(ByteVector(body.begin(), body.begin() + 4096),
+            ByteVector(body.begin() + 4096, body.begin() + 8192));
   EXPECT_EQ(pattern_body(0).size(), 0u);
 }
 

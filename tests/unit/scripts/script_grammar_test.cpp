@@ -16,12 +16,14 @@ Step step_of(std::string_view text) {
 
 std::string plain(const Value& value) {
   std::string out;
-  for (const TextPart& part : std::get<Text>(value.of).parts) out += part.variable ? "<" + part.text + ">" : part.text;
+  for (const TextPart& part : std::get<Text>(value.of).parts)
+    out += part.variable ? "<" + part.text + ">" : part.text;
   return out;
 }
 
 TEST(ScriptGrammar, ReadsASentMethod) {
-  const Step step = step_of("A.12 basic.publish exchange=\"\" routing_key=$q.x mandatory=true  # why\n");
+  const Step step =
+      step_of("A.12 basic.publish exchange=\"\" routing_key=$q.x mandatory=true  # why\n");
   EXPECT_EQ(step.connection, "A");
   EXPECT_EQ(step.channel, 12);
   EXPECT_EQ(step.direction, Direction::Send);
@@ -41,18 +43,20 @@ TEST(ScriptGrammar, ReadsDirections) {
 
 TEST(ScriptGrammar, ReadsOperators) {
   const Step step = step_of(R"(A < x.y a=1 b!=2 c~"3" d^=4 e*={"k": 5} f=>$g !h i)");
-  const std::vector<Operator> expected = {Operator::Equals,  Operator::Differs,  Operator::Matches,
-                                          Operator::Prefix,  Operator::Contains, Operator::Captures,
-                                          Operator::Absent,  Operator::Positional};
+  const std::vector<Operator> expected = {Operator::Equals, Operator::Differs,   Operator::Matches,
+                                          Operator::Prefix, Operator::Contains,  Operator::Captures,
+                                          Operator::Absent, Operator::Positional};
   ASSERT_EQ(step.arguments.size(), expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(step.arguments[i].op, expected[i]) << i;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(step.arguments[i].op, expected[i]) << i;
   EXPECT_EQ(step.arguments[6].name, "h");
 }
 
 TEST(ScriptGrammar, ReadsEveryTableValue) {
-  const Step step = step_of(
-      R"(A x t={"i": 5, "l": l:-5, "d": 1.5, "f": f:#7fc00000, "D": D:2/314, "T": T:17, "x": x"00 Ff", "b": x:"a\x01", )"
-      R"("t": true, "V": null, "S": "s", "v": $q, "A": [1, [], {}], "F": {"k": "v"}})");
+  const Step step =
+      step_of(R"(A x t={"i": 5, "l": l:-5, "d": 1.5, "f": f:#7fc00000, "D": D:2/314, "T": T:17, )"
+              R"("x": x"00 Ff", "b": x:"a\x01", )"
+              R"("t": true, "V": null, "S": "s", "v": $q, "A": [1, [], {}], "F": {"k": "v"}})");
   const auto& entries = std::get<TableLiteral>(step.arguments.at(0).value.of).entries;
   ASSERT_EQ(entries.size(), 14u);
   EXPECT_EQ(std::get<Number>(entries[0].value.of).tag, 'I');
@@ -84,7 +88,8 @@ TEST(ScriptGrammar, HashInsideAWordIsNoComment) {
 }
 
 TEST(ScriptGrammar, CollectsTitleAndItems) {
-  const Script script = parse_script("# C-324, C-325: returns\n# and C-99\n\nA open\n# C-1 is no item\n", "t.amqp");
+  const Script script =
+      parse_script("# C-324, C-325: returns\n# and C-99\n\nA open\n# C-1 is no item\n", "t.amqp");
   EXPECT_EQ(script.title, "C-324, C-325: returns");
   EXPECT_EQ(script.items, (std::vector<std::string>{"C-324", "C-325", "C-99"}));
   EXPECT_EQ(script.lines.at(0).number, 4u);
@@ -109,17 +114,22 @@ TEST_P(ScriptGrammarErrors, PointsAtThePlace) {
 INSTANTIATE_TEST_SUITE_P(
     Lines, ScriptGrammarErrors,
     testing::Values(
-        Golden{"A open\nA basic.publish x=", "t.amqp:2:19: expected a value\n  A basic.publish x=\n                    ^"},
+        Golden{"A open\nA basic.publish x=",
+               "t.amqp:2:19: expected a value\n  A basic.publish x=\n                    ^"},
         Golden{"A. open", "t.amqp:1:3: expected a channel number\n  A. open\n    ^"},
         Golden{"A.70000 open", "t.amqp:1:3: expected a channel number\n  A.70000 open\n    ^"},
-        Golden{"open", "t.amqp:1:1: expected a connection (a capital letter first) or a directive\n  open\n  ^"},
+        Golden{"open",
+               "t.amqp:1:1: expected a connection (a capital letter first) or a directive\n  "
+               "open\n  ^"},
         Golden{"A < ", "t.amqp:1:5: expected a method or an action\n  A < \n      ^"},
         Golden{"A <eof", "t.amqp:1:4: expected a space\n  A <eof\n     ^"},
         Golden{"A x a={\"k\" 5}", "t.amqp:1:12: expected ':'\n  A x a={\"k\" 5}\n             ^"},
-        Golden{"A x a={\"k\": zz}", "t.amqp:1:13: expected a table value\n  A x a={\"k\": zz}\n              ^"},
+        Golden{"A x a={\"k\": zz}",
+               "t.amqp:1:13: expected a table value\n  A x a={\"k\": zz}\n              ^"},
         Golden{"A x a=[1, ]", "t.amqp:1:11: expected a table value\n  A x a=[1, ]\n            ^"},
         Golden{"A x a=\"open", "t.amqp:1:12: expected '\"'\n  A x a=\"open\n             ^"},
-        Golden{"A x a=\"\\xg0\"", "t.amqp:1:10: expected two hexadecimal digits\n  A x a=\"\\xg0\"\n           ^"},
+        Golden{"A x a=\"\\xg0\"",
+               "t.amqp:1:10: expected two hexadecimal digits\n  A x a=\"\\xg0\"\n           ^"},
         Golden{"A x b}", "t.amqp:1:6: unexpected text\n  A x b}\n       ^"},
         Golden{"end", "t.amqp:1:1: end without repeat or for\n  end\n  ^"},
         Golden{"repeat 2", "t.amqp:1:1: repeat or for without end\n  repeat 2\n  ^"}));
