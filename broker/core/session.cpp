@@ -271,7 +271,9 @@ bool Session::has_reply_consumer(const ChannelRef& ref, const std::string& reply
 
 void Session::end_turn() {
   for (const std::uint16_t number : std::exchange(settled_channels_, {})) {
-    if (Channel* channel = find_channel(number)) channel->flush_confirms();
+    Channel* channel = find_channel(number);
+    // Nothing follows our own channel.close.
+    if (channel && channel->state() == Channel::State::Open) channel->flush_confirms();
   }
 }
 

@@ -90,12 +90,15 @@ void Shard::read_mail() {
 void Shard::turn() {
   before_input();
   engine_.tick();
-  for (;;) {
+  for (int pass = 0;; ++pass) {
     engine_.end_turn();
     send_outboxes();
-    const std::vector<ConnectionId> dirty = engine_.take_dirty();
-    if (dirty.empty()) break;
-    for (const ConnectionId id : dirty) {
+    if (!engine_.has_dirty()) break;
+    if (pass == kPassesPerTurn) {  // a socket that takes all we have must not starve the others
+      asio::post(context_, [] {});
+      break;
+    }
+    for (const ConnectionId id : engine_.take_dirty()) {
       const auto at = links_.find(id);
       if (at == links_.end()) continue;
       const std::shared_ptr<Link> link = at->second;

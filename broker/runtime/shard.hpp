@@ -55,6 +55,7 @@ class Shard {
 
  private:
   static constexpr std::size_t kReadBufferSize = 256 * 1024;
+  static constexpr int kPassesPerTurn = 8;
 
   void run();
   void turn();
