@@ -8,9 +8,9 @@
 #include <optional>
 #include <sstream>
 
-// Two faults of toml++ 3.3, both with input that a user may well give. It asserts on what its own next
-// line refuses with an error ("[%"); and it calls unreachable what every letter from U+00A1 to U+0499
-// reaches, the answer being "no, not a space".
+// Two faults of toml++ 3.3, both with input that a user may well give. It asserts on what its own
+// next line refuses with an error ("[%"); and it calls unreachable what every letter from U+00A1 to
+// U+0499 reaches, the answer being "no, not a space".
 // clang-format off
 #define TOML_ASSERT(expr) static_assert(true)
 #include <toml++/impl/preprocessor.h>

@@ -285,7 +285,7 @@ std::vector<ConfigKey> general_keys() {
           "Where the broker keeps what must survive; made if it is missing, locked while in use.",
           [](auto& c) -> auto& { return c.data; }),
       integer_key(
-          "shards", 0, 256, "Threads that own connections and queues; 0: one for every core.",
+          "shards", 0, 64, "Threads that own connections and queues; 0: one for every core.",
           [](auto& c) -> auto& { return c.shards; }),
       texts_key(
           "vhosts", "names", false, "The virtual hosts.",

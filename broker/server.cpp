@@ -22,6 +22,7 @@
 #include "broker/net/listener.hpp"
 #include "broker/runtime/shard.hpp"
 #include "broker/version.hpp"
+#include "persistence/memory_store.hpp"
 
 namespace harrier::broker {
 
@@ -102,6 +103,10 @@ EngineWorld engine_world(const Config& config, std::function<std::uint32_t()> co
         std::max<std::int64_t>(protocol::message_bytes_in_memory(), 0));
   };
   world.log = log_line;
+  using std::chrono::duration_cast;
+  using std::chrono::milliseconds;
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  world.unix_minus_monotonic_ms = duration_cast<milliseconds>(since_1970).count() - monotonic_ms();
   return world;
 }
 
@@ -120,8 +125,9 @@ Server::~Server() = default;
 
 ExitCode Server::run() {
   const auto started = std::chrono::steady_clock::now();
-  set_log_level(config_.log.level);
   data_ = std::make_unique<DataDirectory>(config_.data);
+
+  store_ = std::make_unique<persistence::MemoryStore>();
 
   const CoreOptions options = core_options(config_);
   const auto count = [this] {
@@ -130,8 +136,11 @@ ExitCode Server::run() {
     return static_cast<std::uint32_t>(connections);
   };
   for (unsigned id = 0; id < options.shards; ++id) {
-    shards_.push_back(
-        std::make_unique<Shard>(static_cast<ShardId>(id), options, engine_world(config_, count)));
+    EngineWorld world = engine_world(config_, count);
+    world.commit = [this, id](persistence::WriteBatch batch, std::uint64_t number) {
+      commit(id, std::move(batch), number);
+    };
+    shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world)));
   }
   std::vector<Shard*> all;
   for (const auto& shard : shards_) all.push_back(shard.get());
@@ -148,7 +157,8 @@ ExitCode Server::run() {
   for (const auto& listener : listeners_) listener->start();
 
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
-  spdlog::info("{}, ready in {:.1f} ms", start_line(), took.count());
+  spdlog::info("{}, ready in {:.1f} ms", start_line(), took.count());  // whatever the level
+  set_log_level(config_.log.level);
 
   int received = 0;
   sigwait(&signals, &received);
@@ -159,6 +169,18 @@ ExitCode Server::run() {
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   shut_down();
   return ExitCode::Ok;
+}
+
+// A store that fails leaves nothing to confirm and nobody to serve: the process ends at once, so
+// that no client is told anything that does not hold.
+void Server::commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number) {
+  store_->commit(std::move(batch), [this, shard, number](const persistence::Status& status) {
+    if (!status.ok()) {
+      spdlog::critical("the store has failed, stopping: {}", status.error());
+      std::_Exit(static_cast<int>(ExitCode::Internal));
+    }
+    shards_[shard]->post({static_cast<ShardId>(shard), {Durable{number}}});
+  });
 }
 
 void Server::open_listeners() {

@@ -11,6 +11,7 @@
 
 #include "broker/cli/cli.hpp"
 #include "broker/config.hpp"
+#include "persistence/message_store.hpp"
 
 namespace harrier::broker {
 
@@ -29,11 +30,13 @@ class Server {
 
  private:
   void open_listeners();
+  void commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);
   std::string start_line() const;
   void shut_down();
 
   const Config config_;
   std::unique_ptr<DataDirectory> data_;
+  std::unique_ptr<persistence::MessageStore> store_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::size_t next_shard_ = 0;

@@ -60,6 +60,7 @@ void Channel::forget_consumers() {
   assembler_.set_reply_to("");
   direct_reply_tag_.clear();
   tx_publishes_.clear();
+  committing_ = false;  // a commit's late answers must not end the wait for the release
 }
 
 void Channel::on_publish_settled(const PublishSettled& settled) {

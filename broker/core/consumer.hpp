@@ -18,6 +18,11 @@ struct UnsentLimits {
   std::uint64_t bytes_max = 512 * 1024;
 };
 
+struct Unsettled {
+  MessagePtr message;
+  std::uint32_t returns = 0;
+};
+
 struct QueueConsumer {
   ConsumerRef ref;
   std::int64_t priority = 0;
@@ -33,7 +38,7 @@ struct QueueConsumer {
   std::uint32_t grants = 0;
   std::uint32_t unsent_messages = 0;
   std::uint64_t unsent_bytes = 0;
-  Window<MessagePtr> unsettled;
+  Window<Unsettled> unsettled;
 
   // Room of every kind but grants.
   bool has_room(const UnsentLimits& limits) const {

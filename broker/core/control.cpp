@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "broker/core/arguments.hpp"
+#include "broker/core/definition_records.hpp"
 #include "broker/core/engine.hpp"
 
 namespace harrier::broker {
@@ -74,6 +75,7 @@ Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
     check_exchange_equivalence(*existing, vhost.name, routing::name(wanted.type), wanted.durable,
                                wanted.auto_delete, wanted.internal, wanted.arguments);
   } else {
+    if (wanted.durable) engine_.record(define(vhost.name, wanted));
     vhost.registry.add_exchange(std::move(change.exchange));
     vhost.changed = true;
   }
@@ -86,7 +88,9 @@ Control::Result Control::handle(Vhost& vhost, DeleteExchange& change) {
     return Refused{ReplyCode::PreconditionFailed,
                    subject("exchange", change.name, vhost.name) + " in use"};
   }
-  vhost.registry.remove_exchange(change.name);
+  const routing::Exchange& exchange = *vhost.registry.find_exchange(change.name);
+  if (exchange.durable) engine_.record(forget(vhost.name, exchange));
+  forget_removed(vhost, vhost.registry.remove_exchange(change.name), {});
   vhost.changed = true;
   return Done{};
 }
@@ -100,6 +104,7 @@ Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
   }
   wanted.id = QueueId{next_queue_++ * engine_.shards() + change.preferred};
   wanted.arguments = stored_queue_arguments(wanted.arguments);
+  if (wanted.durable) engine_.record(define(vhost.name, wanted));
   vhost.registry.add_queue(wanted);
   vhost.changed = true;
   engine_.send_first(shard_of(wanted.id, engine_.shards()), CreateQueue{vhost.name, wanted});
@@ -125,8 +130,17 @@ Control::Result Control::handle(Vhost& vhost, Bind& change) {
   if (change.unbind) {
     const routing::Removed removed = vhost.registry.unbind(binding);
     vhost.changed = vhost.changed || !removed.bindings.empty();
+    forget_removed(vhost, removed,
+                   queue != nullptr && !queue->durable ? queue->name : std::string_view());
   } else if (vhost.registry.bind(binding)) {
     vhost.changed = true;
+    // Durable if both ends are (C-184).
+    const routing::Exchange* target =
+        binding.to_exchange ? vhost.registry.find_exchange(binding.destination) : nullptr;
+    const bool durable_end = target != nullptr ? target->durable : queue->durable;
+    if (durable_end && vhost.registry.find_exchange(binding.source)->durable) {
+      engine_.record(define(vhost.name, binding));
+    }
   }
   return Done{};
 }
@@ -135,10 +149,31 @@ Control::Result Control::handle(Vhost& vhost, QueuesGone& change) {
   for (const QueueId id : change.queues) {
     const routing::QueueEntry* queue = vhost.registry.find_queue(id);
     if (queue == nullptr) continue;
-    vhost.registry.remove_queue(std::string(queue->name));
-    vhost.changed = true;
+    remove_queue(vhost, *queue);
   }
   return Done{};
+}
+
+void Control::remove_queue(Vhost& vhost, const routing::QueueEntry& queue) {
+  const std::string name = queue.name;
+  const bool durable = queue.durable;
+  if (durable) engine_.record(forget(vhost.name, queue));
+  forget_removed(vhost, vhost.registry.remove_queue(name), durable ? std::string_view() : name);
+  vhost.changed = true;
+}
+
+// Bindings of a transient queue were never stored; of the others the store may be told once too
+// often.
+void Control::forget_removed(const Vhost& vhost, const routing::Removed& removed,
+                             std::string_view transient_queue) {
+  for (const routing::Exchange& exchange : removed.exchanges) {
+    if (exchange.durable) engine_.record(forget(vhost.name, exchange));
+  }
+  for (const routing::Binding& binding : removed.bindings) {
+    const bool transient =
+        !binding.to_exchange && !transient_queue.empty() && binding.destination == transient_queue;
+    if (!transient) engine_.record(forget(vhost.name, binding));
+  }
 }
 
 // ---- deleting queues ----
@@ -180,8 +215,7 @@ void Control::on_queue_dropped(const QueueDropped& dropped) {
   if (!dropped.refused) {
     // The queue may have gone by itself meanwhile; then its own report has removed it.
     if (const routing::QueueEntry* queue = vhost.registry.find_queue(dropped.queue)) {
-      vhost.registry.remove_queue(std::string(queue->name));
-      vhost.changed = true;
+      remove_queue(vhost, *queue);
     }
     deletion.messages += dropped.messages;
   }
@@ -200,7 +234,9 @@ void Control::answer_when_seen(const ReplyTo& to, Result result) {
   // of by it.
   const bool changed =
       std::ranges::any_of(vhosts_, [](const auto& entry) { return entry.second.changed; });
-  answers_.push_back({epoch_ + (changed ? 1 : 0), to, std::move(result)});
+  answers_.push_back({epoch_ + (changed ? 1 : 0),
+                      engine_.records_so_far() > 0 ? engine_.current_batch() : 0, to,
+                      std::move(result)});
 }
 
 void Control::end_turn() {
@@ -225,7 +261,8 @@ void Control::on_topology_seen(const TopologySeen& seen) {
 
 void Control::release_answers() {
   const std::uint64_t everywhere = *std::ranges::min_element(seen_);
-  while (!answers_.empty() && answers_.front().epoch <= everywhere) {
+  while (!answers_.empty() && answers_.front().epoch <= everywhere &&
+         answers_.front().batch <= engine_.durable_through()) {
     Answer answer = std::move(answers_.front());
     answers_.pop_front();
     engine_.reply(answer.to, std::move(answer.result));

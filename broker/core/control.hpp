@@ -32,6 +32,7 @@ class Control {
   void on_request(ControlRequest& request);
   void on_queue_dropped(const QueueDropped& dropped);
   void on_topology_seen(const TopologySeen& seen);
+  void on_durable() { release_answers(); }
   void end_turn();
 
  private:
@@ -42,7 +43,8 @@ class Control {
     bool changed = true;
   };
   struct Answer {
-    std::uint64_t epoch = 0;
+    std::uint64_t epoch = 0;  // every shard has seen it
+    std::uint64_t batch = 0;  // and this write batch is durable
     ReplyTo to;
     Result result;
   };
@@ -63,6 +65,10 @@ class Control {
   void start_deletion(Vhost& vhost, const ReplyTo& to, const std::vector<QueueId>& queues,
                       DropQueue how, bool counts);
   void delete_queue(Vhost& vhost, const ReplyTo& to, const DeleteQueue& change);
+  // What a change took with it, out of the store as well.
+  void forget_removed(const Vhost& vhost, const routing::Removed& removed,
+                      std::string_view transient_queue);
+  void remove_queue(Vhost& vhost, const routing::QueueEntry& queue);
   void answer_when_seen(const ReplyTo& to, Result result);
   void release_answers();
 

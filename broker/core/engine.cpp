@@ -12,7 +12,7 @@ namespace harrier::broker {
 
 namespace {
 
-constexpr Millis kMemoryCheckMs = 100;
+constexpr Millis kMemoryCheckMs = 10;
 constexpr std::size_t kNameBytes = 16;  // 128 bits make 22 characters
 
 }  // namespace
@@ -198,6 +198,7 @@ void Engine::end_turn() {
     for (const Grant& grant : std::exchange(deferred_, {})) send_to_queue(grant.queue, grant);
     if (control_) control_->end_turn();
   } while (!deferred_.empty());
+  if (!batch_.empty()) commit_batch();
   for (std::size_t i = 0; i < dirty_.size(); ++i) {
     if (Session* session = find_session(dirty_[i])) session->end_turn();
   }
@@ -205,12 +206,29 @@ void Engine::end_turn() {
     if (processed_for_[shard] == 0) continue;
     outboxes_[shard].rest.emplace_back(Processed{self_, std::exchange(processed_for_[shard], 0)});
   }
-  if (control_ && now_ >= next_memory_check_) check_memory();
+  if (now_ >= next_memory_check_) check_memory();
 }
 
+void Engine::commit_batch() {
+  persistence::WriteBatch batch = std::exchange(batch_, {});
+  ++committed_;
+  if (world_.commit) {
+    world_.commit(std::move(batch), committed_);
+  } else {
+    send(self_, Durable{committed_});
+  }
+}
+
+// Every shard looks, because the one that fills the memory may be the only one awake; the control
+// shard decides, so that an alarm has one beginning and one end.
 void Engine::check_memory() {
   next_memory_check_ = now_ + kMemoryCheckMs;
   if (options_.memory_limit_bytes == 0) return;
+  const bool high = world_.message_bytes() > options_.memory_limit_bytes;
+  if (high != alarm_.memory) send(kControlShard, MemoryCrossed{});
+}
+
+void Engine::decide_memory_alarm() {
   const std::uint64_t used = world_.message_bytes();
   const bool high = used > options_.memory_limit_bytes;
   if (high == alarm_.memory) return;

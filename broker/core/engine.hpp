@@ -6,6 +6,7 @@
 // thread. Used by its own thread only. Protocol errors never leave it.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -37,6 +38,12 @@ struct EngineWorld {
   std::function<std::uint32_t()> connection_count;
   // Bytes of messages in memory, for the alarm.
   std::function<std::uint64_t()> message_bytes;
+  // Hands a write batch to the store, which answers with Durable of that number once the batch is
+  // durable, in order. A store that fails ends the process instead: nothing is confirmed after
+  // that. Without this function nothing is kept, and every batch counts as durable at once.
+  std::function<void(persistence::WriteBatch batch, std::uint64_t number)> commit;
+  // What turns the shard's clock into milliseconds since 1970.
+  Millis unix_minus_monotonic_ms = 0;
   // One line for the operator; never per message. Level: 0 debug, 1 info, 2 warning, 3 error.
   std::function<void(int level, const std::string& line)> log;
 };
@@ -110,6 +117,12 @@ class Engine final : public Outlet {
 
   // Outlet
   void deliver(Delivery delivery) override;
+  void record(persistence::Record record) override { batch_.add(std::move(record)); }
+  Millis unix_ms() const override { return now_ + world_.unix_minus_monotonic_ms; }
+  // The number that the batch of this turn will have, and how many records it holds so far.
+  std::uint64_t current_batch() const { return committed_ + 1; }
+  std::size_t records_so_far() const { return batch_.records().size(); }
+  std::uint64_t durable_through() const { return durable_; }
   void notify(ConnectionId to, ShardMessage message) override {
     send_to_connection(to, std::move(message));
   }
@@ -146,8 +159,12 @@ class Engine final : public Outlet {
   void on(NewTopology& m, ShardId from);
   void on(Alarm& m, ShardId from);
   void on(Processed& m, ShardId from);
+  void on(MemoryCrossed& m, ShardId from);
+  void on(Durable& m, ShardId from);
 
   void check_memory();
+  void decide_memory_alarm();
+  void commit_batch();
 
   const ShardId self_;
   const CoreOptions options_;
@@ -170,6 +187,11 @@ class Engine final : public Outlet {
   std::vector<ConnectionId> dirty_;
   std::set<std::pair<Millis, ConnectionId>> deadlines_;
   Millis next_memory_check_ = 0;
+
+  persistence::WriteBatch batch_;  // of this turn
+  std::uint64_t committed_ = 0;    // number of the last batch that went to the store
+  std::uint64_t durable_ = 0;
+  std::deque<std::pair<std::uint64_t, PublishSettled>> awaiting_durable_;  // in batch order
 
   // Publishes on their way to each shard, in bytes, and what this shard has dealt with for each
   // other.

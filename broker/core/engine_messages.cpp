@@ -13,7 +13,13 @@ Queue* Engine::find_queue(QueueId id) {
   return at == queues_.end() ? nullptr : at->second.get();
 }
 
-void Engine::drop_queue(QueueId id) { queues_.erase(id); }
+void Engine::drop_queue(QueueId id) {
+  const auto at = queues_.find(id);
+  if (at->second->entry().durable) {
+    record(persistence::DropQueue{persistence::QueueId{static_cast<std::uint64_t>(id)}});
+  }
+  queues_.erase(at);
+}
 
 // Auto-delete queues that have just gone here; whoever waits is answered once no shard knows them
 // any more (C-259).
@@ -26,11 +32,16 @@ void Engine::report_gone(const std::string& vhost, std::vector<QueueId> queues,
 
 void Engine::on(Publish& m, ShardId from) {
   if (from != self_) processed_for_[from] += m.message->footprint();
-  // A queue that has gone takes its messages along: that is an answer too, and not a refusal
-  // (C-375).
-  if (Queue* queue = find_queue(m.queue)) queue->publish(std::move(m.message), *this);
-  if (m.confirm != 0)
-    send_to_connection(m.from.connection, PublishSettled{m.from, m.confirm, true});
+  // A queue that has gone takes its messages along: an answer too, and not a refusal (C-375).
+  Queue* queue = find_queue(m.queue);
+  const bool stored = queue != nullptr && queue->publish(std::move(m.message), *this);
+  if (m.confirm == 0) return;
+  const PublishSettled settled{m.from, m.confirm, true};
+  if (stored) {
+    awaiting_durable_.emplace_back(current_batch(), settled);
+  } else {
+    send_to_connection(m.from.connection, settled);
+  }
 }
 
 void Engine::on(Settle& m, ShardId) {
@@ -48,7 +59,7 @@ void Engine::on(Get& m, ShardId) {
     return;
   }
   if (!m.no_ack) footprints_[m.channel].insert(m.queue);
-  reply(m.reply, queue->get(m.channel, m.no_ack));
+  reply(m.reply, queue->get(m.channel, m.no_ack, *this));
 }
 
 void Engine::on(Consume& m, ShardId) {
@@ -92,7 +103,7 @@ void Engine::on(Purge& m, ShardId) {
   if (queue == nullptr) {
     reply(m.reply, QueueMissing{});
   } else {
-    reply(m.reply, Counted{queue->purge(), queue->consumer_count()});
+    reply(m.reply, Counted{queue->purge(*this), queue->consumer_count()});
   }
 }
 
@@ -215,6 +226,18 @@ void Engine::on(NewTopology& m, ShardId) {
 void Engine::on(Alarm& m, ShardId) {
   alarm_ = m;
   for (const auto& [id, session] : sessions_) session->on_alarm();
+}
+
+void Engine::on(MemoryCrossed&, ShardId) { decide_memory_alarm(); }
+
+void Engine::on(Durable& m, ShardId) {
+  durable_ = m.batch;
+  while (!awaiting_durable_.empty() && awaiting_durable_.front().first <= durable_) {
+    const PublishSettled settled = awaiting_durable_.front().second;
+    awaiting_durable_.pop_front();
+    send_to_connection(settled.channel.connection, settled);
+  }
+  if (control_) control_->on_durable();
 }
 
 void Engine::on(Processed& m, ShardId) {

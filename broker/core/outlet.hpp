@@ -6,6 +6,7 @@
 #pragma once
 
 #include "broker/core/shard_message.hpp"
+#include "persistence/write_batch.hpp"
 
 namespace harrier::broker {
 
@@ -14,6 +15,10 @@ class Outlet {
   virtual ~Outlet() = default;
   virtual void deliver(Delivery delivery) = 0;
   virtual void notify(ConnectionId to, ShardMessage message) = 0;
+  // Part of the turn's write batch. By default nothing is kept, as for a queue that is tested
+  // alone.
+  virtual void record(persistence::Record) {}
+  virtual Millis unix_ms() const { return 0; }
 };
 
 }  // namespace harrier::broker

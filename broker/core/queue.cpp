@@ -25,22 +25,36 @@ QueueInfo Queue::info() const {
   return info;
 }
 
-void Queue::publish(MessagePtr message, Outlet& outlet) {
-  ready_.push({next_seq_++, std::move(message), false});
+bool Queue::publish(MessagePtr message, Outlet& outlet) {
+  const Seq seq = next_seq_++;
+  const bool stored = is_stored(message);
+  if (stored) {
+    outlet.record(persistence::Enqueue{stored_id(), seq, message, outlet.unix_ms(), {}});
+  }
+  ready_.push({seq, std::move(message), 0});
   deliver(outlet);
+  return stored;
 }
 
 void Queue::settle(const Settle& settle, Outlet& outlet) {
-  take_back(settle);
+  take_back(settle, outlet);
   if (!settle.more) deliver(outlet);
 }
 
-void Queue::take_back(const Settle& settle) {
+void Queue::take_back(const Settle& settle, Outlet& outlet) {
   if (settle.slot >= slots_.size() || !slots_[settle.slot]) return;
   QueueConsumer& consumer = *slots_[settle.slot];
-  std::optional<MessagePtr> message = consumer.unsettled.take(settle.seq);
-  if (!message) return;
-  if (settle.outcome == Outcome::Requeue) ready_.put_back({settle.seq, std::move(*message), true});
+  std::optional<Unsettled> taken = consumer.unsettled.take(settle.seq);
+  if (!taken) return;
+  const bool requeue = settle.outcome == Outcome::Requeue;
+  if (is_stored(taken->message)) {
+    if (requeue) {
+      outlet.record(persistence::Requeue{stored_id(), settle.seq, taken->returns + 1});
+    } else {
+      outlet.record(persistence::Settle{stored_id(), settle.seq});
+    }
+  }
+  if (requeue) ready_.put_back({settle.seq, std::move(taken->message), taken->returns + 1});
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
     free_slot(consumer);
   } else {
@@ -48,13 +62,13 @@ void Queue::take_back(const Settle& settle) {
   }
 }
 
-GetResult Queue::get(const ChannelRef& channel, bool no_ack) {
+GetResult Queue::get(const ChannelRef& channel, bool no_ack, Outlet& outlet) {
   GetResult result;
   result.queue = entry_.id;
   if (ready_.empty()) return result;
   Ready ready = ready_.pop();
   result.seq = ready.seq;
-  result.redelivered = ready.redelivered;
+  result.redelivered = ready.returns > 0;
   result.remaining = ready_count();
   if (!no_ack) {
     auto [at, fresh] = getters_.try_emplace(channel, 0);
@@ -65,7 +79,9 @@ GetResult Queue::get(const ChannelRef& channel, bool no_ack) {
       at->second = getter.slot;
     }
     result.slot = at->second;
-    slots_[result.slot]->unsettled.insert(ready.seq, ready.message);
+    slots_[result.slot]->unsettled.insert(ready.seq, {ready.message, ready.returns});
+  } else if (is_stored(ready.message)) {
+    outlet.record(persistence::Settle{stored_id(), ready.seq});
   }
   result.message = std::move(ready.message);
   return result;
@@ -165,8 +181,12 @@ void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
   if (consumer.gated) --consumer.grants;
   ++consumer.unsent_messages;
   consumer.unsent_bytes += ready.message->body().size();
-  if (!consumer.no_ack) consumer.unsettled.insert(ready.seq, ready.message);
-  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, ready.redelivered,
+  if (!consumer.no_ack) {
+    consumer.unsettled.insert(ready.seq, {ready.message, ready.returns});
+  } else if (is_stored(ready.message)) {
+    outlet.record(persistence::Settle{stored_id(), ready.seq});
+  }
+  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, ready.returns > 0,
                   std::move(ready.message)});
 }
 
@@ -185,9 +205,12 @@ void Queue::settle_grants(Outlet& outlet) {
   }
 }
 
-std::uint32_t Queue::purge() {
+std::uint32_t Queue::purge(Outlet& outlet) {
   const std::uint32_t count = ready_count();
-  ready_.clear();
+  while (!ready_.empty()) {
+    const Ready ready = ready_.pop();
+    if (is_stored(ready.message)) outlet.record(persistence::Settle{stored_id(), ready.seq});
+  }
   return count;
 }
 
@@ -196,7 +219,7 @@ bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
   for (const auto& slot : slots_) {
     if (!slot || !(slot->ref.channel == channel)) continue;
     QueueConsumer& consumer = *slot;
-    requeue_all(consumer);
+    requeue_all(consumer, outlet);
     if (!consumer.cancelled && !consumer.getter) detach(consumer);
     free_slot(consumer);
   }
@@ -269,9 +292,13 @@ void Queue::detach(QueueConsumer& consumer) {
   --consumer_count_;
 }
 
-void Queue::requeue_all(QueueConsumer& consumer) {
-  consumer.unsettled.take_to(~std::uint64_t{0}, [this](std::uint64_t seq, MessagePtr message) {
-    ready_.put_back({seq, std::move(message), true});
+void Queue::requeue_all(QueueConsumer& consumer, Outlet& outlet) {
+  consumer.unsettled.take_to(~std::uint64_t{0}, [&](std::uint64_t seq, Unsettled unsettled) {
+    const std::uint32_t returns = unsettled.returns + 1;
+    if (is_stored(unsettled.message)) {
+      outlet.record(persistence::Requeue{stored_id(), seq, returns});
+    }
+    ready_.put_back({seq, std::move(unsettled.message), returns});
   });
 }
 

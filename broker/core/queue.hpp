@@ -32,9 +32,10 @@ class Queue {
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
 
-  void publish(MessagePtr message, Outlet& outlet);
+  // True if the message is in the write batch: the publisher's confirm then waits for that.
+  bool publish(MessagePtr message, Outlet& outlet);
   void settle(const Settle& settle, Outlet& outlet);
-  GetResult get(const ChannelRef& channel, bool no_ack);
+  GetResult get(const ChannelRef& channel, bool no_ack, Outlet& outlet);
 
   // Adds a consumer, or says why not (C-285). The caller answers the client and then calls
   // deliver(), so that consume-ok is on its way before the first delivery (C-279).
@@ -48,7 +49,7 @@ class Queue {
   // Hands out ready messages while any consumer can take one.
   void deliver(Outlet& outlet);
 
-  std::uint32_t purge();  // ready messages only (C-248)
+  std::uint32_t purge(Outlet& outlet);  // ready messages only (C-248)
   // The channel is gone: its consumers leave and what it had not settled returns. True as for
   // cancel().
   bool release(const ChannelRef& channel, Outlet& outlet);
@@ -65,7 +66,7 @@ class Queue {
     }
   };
 
-  void take_back(const Settle& settle);
+  void take_back(const Settle& settle, Outlet& outlet);
   QueueConsumer& add_slot();
   void free_slot(QueueConsumer& consumer);
   QueueConsumer* find(const ConsumerRef& ref);
@@ -75,7 +76,14 @@ class Queue {
   void hand_over(QueueConsumer& consumer, Outlet& outlet);
   void settle_grants(Outlet& outlet);
   void detach(QueueConsumer& consumer);
-  void requeue_all(QueueConsumer& consumer);
+  void requeue_all(QueueConsumer& consumer, Outlet& outlet);
+  // Persistent in a durable queue; all else is gone after a restart (C-228).
+  bool is_stored(const MessagePtr& message) const {
+    return entry_.durable && message->persistent();
+  }
+  persistence::QueueId stored_id() const {
+    return persistence::QueueId{static_cast<std::uint64_t>(entry_.id)};
+  }
   bool due_for_deletion() const {
     return entry_.auto_delete && had_consumer_ && consumer_count_ == 0;
   }

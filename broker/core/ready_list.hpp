@@ -17,7 +17,7 @@ namespace harrier::broker {
 struct Ready {
   Seq seq = 0;
   protocol::MessagePtr message;
-  bool redelivered = false;
+  std::uint32_t returns = 0;  // how often it came back undone; redelivered if ever
 };
 
 class ReadyList {
@@ -40,11 +40,6 @@ class ReadyList {
     Ready ready = std::move(fresh_.front());
     fresh_.pop_front();
     return ready;
-  }
-
-  void clear() {
-    fresh_.clear();
-    returned_.clear();
   }
 
  private:

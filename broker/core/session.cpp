@@ -357,6 +357,7 @@ void Session::on_deadline() {
     // Handshake not done in time, no close-ok, or the client does not hang up: TCP goes, without a
     // frame (C-008, C-105).
     phase_deadline_ = 0;
+    output_.clear();  // who has not read it by now never will
     close_tcp();
   }
   if (heartbeat_s_ != 0 && phase_ != Phase::Gone) look_at_heartbeats();

@@ -269,10 +269,19 @@ struct Processed {
   std::uint64_t bytes = 0;
 };
 
+// A shard has seen that the memory in use is on the other side of the limit.
+struct MemoryCrossed {};
+
+// From the store: the shard's write batches up to this one are durable.
+struct Durable {
+  std::uint64_t batch = 0;
+};
+
 using ShardMessage =
     std::variant<Publish, Settle, Delivery, PublishSettled, Sent, Get, Consume, Cancel, SetPrefetch,
                  Grant, Purge, CountQueue, ReleaseChannel, ConsumerCancelled, GrantWanted,
                  GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest, QueueDropped,
-                 TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed>;
+                 TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed, MemoryCrossed,
+                 Durable>;
 
 }  // namespace harrier::broker

@@ -50,6 +50,7 @@ void Shard::adopt(std::function<std::shared_ptr<Link>()> open) {
     }
     links_.emplace(link->id(), link);
     link->start();
+    if (!shutdown_reason_.empty()) engine_.shut_down(shutdown_reason_);  // accepted just before
   });
 }
 
@@ -57,6 +58,7 @@ void Shard::shut_down(const std::string& reason, std::function<void()> done) {
   asio::post(context_, [this, reason, done = std::move(done)]() mutable {
     before_input();
     when_empty_ = std::move(done);
+    shutdown_reason_ = reason;
     engine_.shut_down(reason);
   });
 }
@@ -70,7 +72,8 @@ void Shard::run() {
   turn();  // cuts the first topology
   while (!stopped_) {
     context_.run_one();
-    context_.poll();
+    for (int handled = 1; handled < kHandlersPerTurn && context_.poll_one() > 0; ++handled) {
+    }
     turn();
   }
   links_.clear();

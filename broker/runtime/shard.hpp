@@ -10,6 +10,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -55,7 +56,9 @@ class Shard {
 
  private:
   static constexpr std::size_t kReadBufferSize = 256 * 1024;
+  // Bounds that keep one busy socket from starving the rest of the shard.
   static constexpr int kPassesPerTurn = 8;
+  static constexpr int kHandlersPerTurn = 64;
 
   void run();
   void turn();
@@ -74,6 +77,7 @@ class Shard {
   Millis armed_ = 0;
   bool stopped_ = false;
   std::function<void()> when_empty_;
+  std::string shutdown_reason_;  // not empty: shutting down
   std::thread thread_;
 };
 

@@ -221,6 +221,13 @@ TEST(Config, OddTextsReadBack) {
   EXPECT_EQ(read(print_toml(config)), config) << print_toml(config);
 }
 
+TEST(Config, LettersOfAnyAlphabet) {
+  const Config config = read("data = \"gr\u00fcn/\u4e2d\u3000\" # \u00e4\u00f6\u00fc\n");
+  EXPECT_EQ(config.data, "gr\u00fcn/\u4e2d\u3000");
+  EXPECT_TRUE(errors_of("gr\u00fcn = 1\n").starts_with("h.toml:1: "));
+  EXPECT_EQ(read(print_toml(config)), config);
+}
+
 TEST(Config, CompatIsAnIdentityThatSingleKeysOverride) {
   EXPECT_EQ(read("compat.rabbitmq = true").identity.product, "RabbitMQ");
   EXPECT_EQ(read("compat.rabbitmq = true").identity.version, "4.2.0");
@@ -250,9 +257,9 @@ TEST(ConfigErrors, UnknownKeysNameLineAndNearestKey) {
 
 TEST(ConfigErrors, BadValuesSayWhatIsAllowed) {
   EXPECT_EQ(errors_of("shards = -1\n"),
-            "h.toml:1: shards: expected 0 to 256, got -1 (integer, 0 to 256; default 0)\n");
+            "h.toml:1: shards: expected 0 to 64, got -1 (integer, 0 to 64; default 0)\n");
   EXPECT_EQ(errors_of("shards = \"two\"\n"),
-            "h.toml:1: shards: expected an integer, got \"two\" (integer, 0 to 256; default 0)\n");
+            "h.toml:1: shards: expected an integer, got \"two\" (integer, 0 to 64; default 0)\n");
   EXPECT_EQ(errors_of("[limits]\n\nmessage_max = \"16MX\"\n"),
             "h.toml:3: limits.message_max: expected a unit (B, KB, KiB, MB, MiB, GB, GiB) at "
             "character 3 of \"16MX\" (size, 1B to 512MiB; default \"16MiB\")\n");
@@ -336,7 +343,7 @@ TEST(ConfigSetting, SaysWhatIsWrong) {
   EXPECT_EQ(
       apply_setting("shards=many", config),
       ConfigErrors{"--set shards=many: shards: expected an integer, got \"many\" (integer, 0 to "
-                   "256; default 0)"});
+                   "64; default 0)"});
 }
 
 // The command line

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/contract/store_contract.hpp"
+
+#include <atomic>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tests/contract/store_model.hpp"
+
+namespace harrier::store_tests {
+
+using namespace harrier::persistence;
+
+namespace {
+
+constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+
+std::vector<Seq> seqs(const std::vector<StoredMessage>& messages) {
+  std::vector<Seq> out;
+  for (const StoredMessage& message : messages) out.push_back(message.seq);
+  return out;
+}
+
+std::string body(const StoredMessage& message) {
+  return std::string(protocol::as_text(message.message->body()));
+}
+
+using Seqs = std::vector<Seq>;
+
+}  // namespace
+
+void StoreContract::commit(WriteBatch batch) {
+  std::promise<Status> done;
+  store().commit(std::move(batch), [&](const Status& status) { done.set_value(status); });
+  const Status status = done.get_future().get();
+  ASSERT_TRUE(status.ok()) << status.error();
+}
+
+Fetched StoreContract::fetch(std::uint64_t queue, Seq from, std::size_t bytes_max) {
+  std::promise<Fetched> page;
+  store().fetch(QueueId{queue}, from, bytes_max,
+                [&](Fetched fetched) { page.set_value(std::move(fetched)); });
+  return page.get_future().get();
+}
+
+TEST_P(StoreContract, StartsEmpty) {
+  Recovery recovery;
+  ASSERT_TRUE(store().recover(recovery).ok());
+  EXPECT_TRUE(recovery.definitions.empty());
+  EXPECT_TRUE(recovery.queues.empty());
+  const Fetched page = fetch(7, 0, kAll);
+  EXPECT_TRUE(page.status.ok());
+  EXPECT_TRUE(page.messages.empty());
+  EXPECT_EQ(page.next, std::nullopt);
+}
+
+TEST_P(StoreContract, KeepsEveryFieldOfAMessage) {
+  Enqueue record{QueueId{1}, 5, make_message("body", "key", "exchange"), 1234, 5678};
+  commit(batch_of({record}));
+  reopen();
+  const Contents contents = contents_of(store(), kAll, kAll);
+  const StoredMessage expected{5, record.message, 1234, 5678, 0};
+  EXPECT_EQ(contents.queues.at(1), std::vector{to_text(expected)});
+  const Fetched page = fetch(1, 0, kAll);
+  ASSERT_EQ(page.messages.size(), 1u);
+  EXPECT_EQ(to_text(page.messages[0]), to_text(expected));
+}
+
+TEST_P(StoreContract, PositionsMakeTheOrder) {
+  commit(batch_of({enqueue(1, 10, "b"), enqueue(1, 20, "c"), enqueue(2, 15, "other")}));
+  commit(batch_of({enqueue(1, 5, "a"), enqueue(1, 30, "d")}));
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), (Seqs{5, 10, 20, 30}));
+  EXPECT_EQ(seqs(fetch(1, 20, kAll).messages), (Seqs{20, 30}));
+  EXPECT_EQ(seqs(fetch(1, 21, kAll).messages), Seqs{30});
+  EXPECT_EQ(seqs(fetch(1, 31, kAll).messages), Seqs{});
+  EXPECT_EQ(seqs(fetch(2, 0, kAll).messages), Seqs{15});
+}
+
+TEST_P(StoreContract, RecordsOfABatchApplyInOrder) {
+  commit(batch_of({enqueue(1, 1, "a"), Settle{QueueId{1}, 1}, enqueue(1, 2, "b"),
+                   DropQueue{QueueId{1}}, enqueue(1, 3, "c")}));
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), Seqs{3});
+}
+
+TEST_P(StoreContract, AKnownPositionIsReplaced) {
+  commit(batch_of({enqueue(1, 1, "old"), enqueue(1, 2, "next"), Requeue{QueueId{1}, 1, 4}}));
+  commit(batch_of({enqueue(1, 1, "longer")}));
+  const Fetched page = fetch(1, 0, kAll);
+  ASSERT_EQ(seqs(page.messages), (Seqs{1, 2}));
+  EXPECT_EQ(body(page.messages[0]), "longer");
+  EXPECT_EQ(page.messages[0].delivery_count, 0u);
+  contents_of(store(), 0, kAll);  // checks the counters
+}
+
+TEST_P(StoreContract, SettledMessagesAreGone) {
+  for (Seq seq = 1; seq <= 5; ++seq) commit(batch_of({enqueue(1, seq, "x")}));
+  commit(batch_of({Settle{QueueId{1}, 3}, Settle{QueueId{1}, 1}, Settle{QueueId{1}, 3},
+                   Settle{QueueId{1}, 99}, Settle{QueueId{9}, 1}}));
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), (Seqs{2, 4, 5}));
+  reopen();
+  const Contents contents = contents_of(store(), kAll, kAll);
+  EXPECT_EQ(contents.queues.at(1).size(), 3u);
+  EXPECT_EQ(contents.queues.count(9), 0u);  // a settle makes no queue
+}
+
+TEST_P(StoreContract, RequeueKeepsThePositionAndTheCount) {
+  commit(batch_of({enqueue(1, 1, "a"), enqueue(1, 2, "b")}));
+  commit(
+      batch_of({Requeue{QueueId{1}, 1, 3}, Requeue{QueueId{1}, 9, 1}, Requeue{QueueId{9}, 1, 1}}));
+  reopen();
+  Recovery recovery;
+  ASSERT_TRUE(store().recover(recovery).ok());
+  ASSERT_EQ(recovery.queues.size(), 1u);
+  ASSERT_EQ(seqs(recovery.queues[0].head), (Seqs{1, 2}));
+  EXPECT_EQ(recovery.queues[0].head[0].delivery_count, 3u);
+  EXPECT_EQ(recovery.queues[0].head[1].delivery_count, 0u);
+}
+
+TEST_P(StoreContract, PurgeIsInclusiveAndKeepsTheCounter) {
+  commit(
+      batch_of({enqueue(1, 1, "a"), enqueue(1, 2, "b"), enqueue(1, 3, "c"), enqueue(2, 1, "d")}));
+  commit(batch_of({Purge{QueueId{1}, 2}, Purge{QueueId{9}, 2}}));
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), Seqs{3});
+  commit(batch_of({Purge{QueueId{1}, 100}}));
+  reopen();
+  const Contents contents = contents_of(store(), kAll, kAll);
+  EXPECT_EQ(contents.queues.at(1), std::vector<std::string>{});
+  EXPECT_EQ(contents.seq_max.at(1), 3u);
+  EXPECT_EQ(contents.queues.at(2).size(), 1u);
+  EXPECT_EQ(contents.queues.size(), 2u);
+}
+
+TEST_P(StoreContract, DropTakesTheWholeQueue) {
+  commit(batch_of({enqueue(1, 1, "a"), enqueue(2, 1, "b")}));
+  commit(batch_of({DropQueue{QueueId{1}}, DropQueue{QueueId{9}}}));
+  reopen();
+  const Contents contents = contents_of(store(), kAll, kAll);
+  EXPECT_EQ(contents.queues.size(), 1u);
+  EXPECT_EQ(contents.queues.count(2), 1u);
+}
+
+TEST_P(StoreContract, DefinitionsComeBackByKind) {
+  const std::string long_name(3000, 'n');
+  commit(batch_of({Define{Kind::Binding, "/", long_name + "b", {3}},
+                   Define{Kind::Binding, "/", long_name + "a", {4}},
+                   Define{Kind::Queue, "/", "q", {2}}, Define{Kind::Vhost, "", "/", {}},
+                   Define{Kind::Exchange, "/", "q", {1}}, Define{Kind::Exchange, "v", "q", {7}},
+                   Define{Kind::Exchange, "/", "gone", {9}}}));
+  commit(batch_of({Define{Kind::Queue, "/", "q", {5, 6}}, Forget{Kind::Exchange, "/", "gone"},
+                   Forget{Kind::Exchange, "/", "never"}}));
+  reopen();
+  Recovery recovery;
+  ASSERT_TRUE(store().recover(recovery).ok());
+  const std::vector<Define> expected{{Kind::Vhost, "", "/", {}},
+                                     {Kind::Exchange, "/", "q", {1}},
+                                     {Kind::Exchange, "v", "q", {7}},
+                                     {Kind::Queue, "/", "q", {5, 6}},
+                                     {Kind::Binding, "/", long_name + "a", {4}},
+                                     {Kind::Binding, "/", long_name + "b", {3}}};
+  EXPECT_EQ(recovery.definitions, expected);
+}
+
+TEST_P(StoreContract, FetchFillsAPageAndSaysWhereTheNextBegins) {
+  // 10 bytes of body each; exchange, routing key and properties count too.
+  for (Seq seq = 1; seq <= 6; ++seq) commit(batch_of({enqueue(1, seq * 2, "0123456789")}));
+  const std::size_t each = content_size(*make_message("0123456789"));
+  Fetched page = fetch(1, 0, 2 * each);
+  EXPECT_EQ(seqs(page.messages), (Seqs{2, 4}));
+  EXPECT_EQ(page.next, Seq{6});
+  page = fetch(1, 5, 3 * each - 1);
+  EXPECT_EQ(seqs(page.messages), (Seqs{6, 8}));
+  EXPECT_EQ(page.next, Seq{10});
+  page = fetch(1, 8, 0);  // at least one
+  EXPECT_EQ(seqs(page.messages), Seqs{8});
+  EXPECT_EQ(page.next, Seq{10});
+  page = fetch(1, 10, 2 * each);
+  EXPECT_EQ(seqs(page.messages), (Seqs{10, 12}));
+  EXPECT_EQ(page.next, std::nullopt);
+}
+
+TEST_P(StoreContract, RecoveryBringsAsMuchHeadAsAskedFor) {
+  for (Seq seq = 1; seq <= 3; ++seq) commit(batch_of({enqueue(1, seq, "0123456789")}));
+  commit(batch_of({enqueue(2, 1, "x"), Settle{QueueId{2}, 1}}));
+  reopen();
+  Recovery recovery;
+  recovery.head_bytes_max = 1;
+  ASSERT_TRUE(store().recover(recovery).ok());
+  ASSERT_EQ(recovery.queues.size(), 2u);
+  EXPECT_EQ(seqs(recovery.queues[0].head), Seqs{1});
+  EXPECT_EQ(recovery.queues[0].next, Seq{2});
+  EXPECT_EQ(recovery.queues[0].messages, 3u);
+  EXPECT_EQ(recovery.queues[1].next, std::nullopt);
+  EXPECT_EQ(recovery.queues[1].messages, 0u);
+}
+
+TEST_P(StoreContract, RecoveryWithoutHeadsSaysWhereToFetch) {
+  commit(batch_of({enqueue(1, 4, "a"), enqueue(1, 5, "b"), Settle{QueueId{1}, 4}}));
+  reopen();
+  Recovery recovery;
+  recovery.head_bytes_max = 0;
+  ASSERT_TRUE(store().recover(recovery).ok());
+  ASSERT_EQ(recovery.queues.size(), 1u);
+  EXPECT_TRUE(recovery.queues[0].head.empty());
+  EXPECT_EQ(recovery.queues[0].next, Seq{5});
+  EXPECT_EQ(recovery.queues[0].messages, 1u);
+}
+
+TEST_P(StoreContract, EqualsTheModelUnderRandomBatches) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const std::unique_ptr<StoreHarness> harness = GetParam().make();
+    BatchDice dice(seed);
+    StoreModel model;
+    for (int round = 0; round < 6; ++round) {
+      std::promise<void> last;
+      for (std::uint64_t left = dice.below(60);; --left) {
+        WriteBatch batch = dice.roll();
+        model.apply(batch);
+        harness->store().commit(std::move(batch), [&last, left](const Status& status) {
+          EXPECT_TRUE(status.ok()) << status.error();
+          if (left == 0) last.set_value();
+        });
+        if (left == 0) break;
+      }
+      last.get_future().get();
+      harness->reopen();
+      const Contents held = contents_of(harness->store(), dice.below(300), 1 + dice.below(200));
+      ASSERT_EQ(to_text(held), to_text(model.contents()));
+    }
+  }
+}
+
+TEST_P(StoreContract, EmptyBatchesAreDoneToo) {
+  commit(WriteBatch());
+  EXPECT_EQ(store().stats().batches, 1u);
+  EXPECT_EQ(store().stats().records, 0u);
+}
+
+TEST_P(StoreContract, StatsCount) {
+  const std::uint64_t each = content_size(*make_message("x"));
+  commit(batch_of({enqueue(1, 1, "x"), enqueue(1, 2, "x"), Define{Kind::Queue, "/", "q", {1}}}));
+  commit(batch_of({Settle{QueueId{1}, 1}}));
+  const StoreStats stats = store().stats();
+  EXPECT_EQ(stats.batches, 2u);
+  EXPECT_EQ(stats.records, 4u);
+  EXPECT_EQ(stats.enqueued_bytes, 2 * each);
+  EXPECT_EQ(stats.queues, 1u);
+  EXPECT_EQ(stats.messages, 1u);
+  EXPECT_EQ(stats.message_bytes, each);
+  EXPECT_EQ(stats.definitions, 1u);
+  EXPECT_TRUE(stats.failure.ok());
+}
+
+TEST_P(StoreContract, DoneComesOnceAndInOrderForEachCaller) {
+  constexpr std::size_t kCallers = 4;
+  constexpr std::size_t kBatches = 500;
+  std::mutex mutex;
+  std::vector<std::vector<std::size_t>> seen(kCallers);
+  std::size_t left = kCallers * kBatches;
+  std::promise<void> all_done;
+  std::vector<std::thread> callers;
+  for (std::size_t caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (std::size_t i = 0; i < kBatches; ++i) {
+        store().commit(batch_of({enqueue(1 + caller, 1 + i, "x")}),
+                       [&, caller, i](const Status& s) {
+                         EXPECT_TRUE(s.ok());
+                         const std::lock_guard lock(mutex);
+                         seen[caller].push_back(i);
+                         if (--left == 0) all_done.set_value();
+                       });
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  all_done.get_future().get();
+  reopen();  // nothing can come late after this
+  for (std::size_t caller = 0; caller < kCallers; ++caller) {
+    ASSERT_EQ(seen[caller].size(), kBatches);
+    for (std::size_t i = 0; i < kBatches; ++i) ASSERT_EQ(seen[caller][i], i);
+    EXPECT_EQ(fetch(1 + caller, 0, kAll).messages.size(), kBatches);
+  }
+}
+
+TEST_P(StoreContract, BatchesAreSeenWholeOrNotAtAll) {
+  constexpr Seq kGroup = 3;
+  constexpr Seq kBatches = 500;
+  std::atomic<bool> stop = false;
+  std::thread writer([&] {
+    for (Seq first = kGroup; first < kBatches * kGroup; first += kGroup) {
+      WriteBatch batch;
+      for (Seq i = 0; i < kGroup; ++i) batch.add(Settle{QueueId{1}, first + i - kGroup});
+      for (Seq i = 0; i < kGroup; ++i) batch.add(enqueue(1, first + i, "x"));
+      commit(std::move(batch));
+    }
+    stop = true;
+  });
+  while (!stop) {
+    const Seqs held = seqs(fetch(1, 0, kAll).messages);
+    if (held.empty()) continue;  // before the first batch
+    EXPECT_EQ(held, (Seqs{held[0], held[0] + 1, held[0] + 2}));
+    EXPECT_EQ(held[0] % kGroup, 0u);
+  }
+  writer.join();
+}
+
+TEST_P(StoreContract, CallbacksMayCommitAndFetch) {
+  std::promise<Fetched> fetched;
+  MessageStore& s = store();
+  s.commit(batch_of({enqueue(1, 1, "a")}), [&](const Status&) {
+    s.commit(batch_of({enqueue(1, 2, "b")}), [&](const Status&) {
+      s.fetch(QueueId{1}, 0, kAll, [&](Fetched page) { fetched.set_value(std::move(page)); });
+    });
+  });
+  EXPECT_EQ(seqs(fetched.get_future().get().messages), (Seqs{1, 2}));
+}
+
+}  // namespace harrier::store_tests
