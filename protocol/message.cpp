@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kAllocatorOverhead = 16;  // what malloc adds to a block, roughly
+constexpr std::size_t kQueuePlace = 32;         // and its place in a queue
 
 struct alignas(kCacheLine) Slot {
   std::atomic<std::int64_t> bytes{0};
@@ -107,7 +108,7 @@ MessagePtr Message::create(std::string_view exchange, std::string_view routing_k
 }
 
 std::size_t Message::footprint() const {
-  return sizeof(Message) + kAllocatorOverhead + exchange_size_ + routing_key_size_ +
+  return sizeof(Message) + kAllocatorOverhead + kQueuePlace + exchange_size_ + routing_key_size_ +
          properties_size_ + body_size_;
 }
 

@@ -32,7 +32,7 @@ class Connection final : public Link, public std::enable_shared_from_this<Connec
   void flush() override;
 
  private:
-  static constexpr int kReadsPerWake = 8;  // then the other sockets of the shard have their turn
+  static constexpr int kReadsPerWake = 2;  // then the other sockets of the shard have their turn
 
   void arm_read();
   void on_readable();

@@ -72,7 +72,8 @@ void Shard::run() {
   turn();  // cuts the first topology
   while (!stopped_) {
     context_.run_one();
-    for (int handled = 1; handled < kHandlersPerTurn && context_.poll_one() > 0; ++handled) {
+    const auto enough = std::chrono::steady_clock::now() + kTurnBudget;
+    while (std::chrono::steady_clock::now() < enough && context_.poll_one() > 0) {
     }
     turn();
   }

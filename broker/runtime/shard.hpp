@@ -8,6 +8,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -58,7 +59,7 @@ class Shard {
   static constexpr std::size_t kReadBufferSize = 256 * 1024;
   // Bounds that keep one busy socket from starving the rest of the shard.
   static constexpr int kPassesPerTurn = 8;
-  static constexpr int kHandlersPerTurn = 64;
+  static constexpr std::chrono::microseconds kTurnBudget{500};
 
   void run();
   void turn();
