@@ -81,7 +81,8 @@ TEST(ConfirmsTest, NeverAnswersTwiceAndForgetsNothing) {
       case 1:
         if (!open.empty()) {
           auto at = open.begin();
-          std::advance(at, static_cast<std::ptrdiff_t>(random() % std::min<std::size_t>(open.size(), 9)));
+          std::advance(
+              at, static_cast<std::ptrdiff_t>(random() % std::min<std::size_t>(open.size(), 9)));
           confirms.settle(*at, random() % 10 != 0);
           open.erase(at);
         }

@@ -76,7 +76,8 @@ TEST(OutputBufferTest, GivesBackWhatWasPutInForEveryChunking) {
 
 TEST(OutputBufferTest, CopiesSmallBodiesAndReferencesLargeOnes) {
   std::mt19937_64 random(1);
-  const auto small = Message::create("", "", kNoProperties, some_bytes(OutputBuffer::kCopyMax, random));
+  const auto small =
+      Message::create("", "", kNoProperties, some_bytes(OutputBuffer::kCopyMax, random));
   const auto large =
       Message::create("", "", kNoProperties, some_bytes(OutputBuffer::kCopyMax + 1, random));
   OutputBuffer buffer;

@@ -18,7 +18,9 @@ class QueueTest : public testing::Test, protected Outlet {
     delivered.push_back(text);
     deliveries.push_back(std::move(delivery));
   }
-  void notify(ConnectionId, ShardMessage message) override { notices.push_back(std::move(message)); }
+  void notify(ConnectionId, ShardMessage message) override {
+    notices.push_back(std::move(message));
+  }
 
   static ConsumerRef ref(char name) {
     const auto number = static_cast<std::uint32_t>(name - 'a');
@@ -38,7 +40,8 @@ class QueueTest : public testing::Test, protected Outlet {
   void publish(int count, std::size_t size = 1) {
     const std::vector<std::uint8_t> body(size);
     for (int i = 0; i < count; ++i) {
-      queue.publish(protocol::Message::create("", "q", protocol::Properties{}.encode(), body), *this);
+      queue.publish(protocol::Message::create("", "q", protocol::Properties{}.encode(), body),
+                    *this);
     }
   }
   void settle(std::size_t delivery, Outcome outcome) {

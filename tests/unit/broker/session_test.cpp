@@ -100,8 +100,8 @@ class SessionTest : public testing::Test {
     while (!rest.empty()) {
       const auto result = protocol::read_frame(rest, 0);
       if (result.status != protocol::FrameStatus::Complete) break;
-      names.emplace_back(
-          protocol::name_of(protocol::peek_method(result.frame.payload).value_or(protocol::MethodId{})));
+      names.emplace_back(protocol::name_of(
+          protocol::peek_method(result.frame.payload).value_or(protocol::MethodId{})));
       rest = rest.subspan(result.size);
     }
     return names;

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ledger: what every client of a run has published, been confirmed, been given and settled, and the
+// rules that follow from it. It believes only what clients can see. One per run; a rule that does
+// not hold is a Violation.
+//
+// A copy is one message in one queue. Who holds a copy is a channel, known by a number that is
+// never used twice. A settlement is in doubt from the moment it is sent until a later answer on the
+// same connection proves that the broker has read it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/core/info.hpp"
+#include "protocol/bytes.hpp"
+#include "tests/simulation/dice.hpp"
+
+namespace harrier::simulation {
+
+enum class QueueKind : std::uint8_t {
+  Strict,     // nothing may ever be missing
+  Purged,     // as Strict, but for what purges count
+  Lossy,      // consumers without acknowledgements, whose deliveries die with their connections
+  Volatile,   // deleted and declared again
+  Exclusive,  // goes with its connection
+};
+
+struct SharedQueue {
+  std::string name;
+  QueueKind kind;
+  bool auto_delete = false;
+};
+// Declared by the first client of a run; the index is the queue's number in the ledger.
+const std::vector<SharedQueue>& shared_queues();
+inline constexpr const char* kFanout = "sim.fanout";  // bound to the first two queues
+
+using ChannelSerial = std::uint64_t;  // 0: nobody
+using QueueNumber = std::size_t;
+
+struct Copy {
+  enum class Settled : std::uint8_t { No, Doubtful, Certain };
+  std::uint64_t message = 0;
+  QueueNumber queue = 0;
+  bool seen = false;
+  Settled settled = Settled::No;
+  ChannelSerial holder = 0;
+  ChannelSerial settler = 0;
+};
+
+struct Published {
+  ChannelSerial channel = 0;
+  std::vector<QueueNumber> queues;
+  bool confirmed = false;
+  bool withdrawn = false;  // its transaction was rolled back: nobody may ever see it
+  bool open_transaction = false;
+};
+
+class Ledger {
+ public:
+  Ledger();
+  // A queue of a name of its own, known to every client from now on unless it is exclusive.
+  QueueNumber add_queue(const std::string& name, QueueKind kind);
+  std::size_t queue_count() const { return queues_.size(); }
+  bool queue_gone(QueueNumber queue) const { return queues_[queue].gone; }
+  const std::string& queue_name(QueueNumber queue) const { return queues_[queue].name; }
+  QueueKind queue_kind(QueueNumber queue) const { return queues_[queue].kind; }
+  void queue_deleted(QueueNumber queue) { queues_[queue].gone = true; }
+
+  ChannelSerial new_channel() { return ++last_channel_; }
+  // Returns the message's number, of which its body is made.
+  std::uint64_t publish(ChannelSerial channel, std::vector<QueueNumber> queues, bool transactional);
+  static std::vector<std::uint8_t> body(std::uint64_t message);
+  static std::uint64_t read_body(protocol::ByteView body);
+
+  void confirmed(std::uint64_t message);
+  void committing(std::uint64_t message);
+  void rolled_back(std::uint64_t message);
+  Copy& delivered(std::uint64_t message, QueueNumber queue, bool redelivered, ChannelSerial channel,
+                  bool no_ack);
+  static void settling(Copy& copy);
+  static void settled_for_certain(Copy& copy) { copy.settled = Copy::Settled::Certain; }
+  static void released(Copy& copy) { copy.holder = 0; }
+  void channel_over(ChannelSerial channel) { over_.insert(channel); }
+  void purging(QueueNumber queue) { ++queues_[queue].purges_open; }
+  void purged(QueueNumber queue, std::uint32_t count);
+
+  // Everything has arrived; some clients are still there and hold copies.
+  void check_at_rest(const std::vector<broker::QueueInfo>& infos) const;
+  // Everybody has gone and every queue has been emptied into delivered().
+  void check_at_end() const;
+  ChannelSerial publisher_of(std::uint64_t message) const { return messages_[message].channel; }
+  std::size_t message_count() const { return messages_.size(); }
+  std::uint64_t delivery_count() const { return deliveries_; }
+  std::uint64_t confirm_count() const { return confirms_; }
+
+ private:
+  struct QueueState {
+    std::string name;
+    QueueKind kind;
+    bool gone = false;
+    std::uint64_t purged = 0;
+    std::uint64_t purges_open = 0;  // asked for, not answered: how many they took is not known
+  };
+  using Key = std::pair<std::uint64_t, QueueNumber>;
+
+  std::string text_of(const Copy& copy) const;
+
+  std::vector<QueueState> queues_;
+  std::vector<Published> messages_;
+  std::map<Key, Copy> copies_;
+  std::set<ChannelSerial> over_;
+  ChannelSerial last_channel_ = 0;
+  std::uint64_t deliveries_ = 0;
+  std::uint64_t confirms_ = 0;
+};
+
+}  // namespace harrier::simulation

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// simulation [--seed N | --from N --to M] [--shards S] [--steps K]
+//
+// A whole broker without sockets, threads or clocks, under random clients; see world.hpp,
+// client.hpp and ledger.hpp. A seed decides everything, so a failure is repeated by the command
+// that it prints.
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/simulation/client.hpp"
+
+namespace {
+
+using namespace harrier;              // NOLINT: a program of one file
+using namespace harrier::simulation;  // NOLINT
+
+constexpr std::size_t kClientsMax = 6;
+
+struct Options {
+  std::uint64_t first = 1;
+  std::uint64_t last = 1;
+  unsigned shards = 2;
+  std::uint64_t steps = 6'000;
+};
+
+class Run {
+ public:
+  Run(std::uint64_t seed, unsigned shards) : dice_(seed), world_(dice_, shards) {}
+
+  void execute(std::uint64_t steps) {
+    set_up();
+    for (std::uint64_t i = 0; i < steps; ++i) {
+      step();
+      if (i % 2'000 == 1'999) come_to_rest();
+    }
+    come_to_rest();
+    say_goodbye();
+    drain();
+  }
+
+  std::string summary() const {
+    return std::to_string(ledger_.message_count()) + " messages, " +
+           std::to_string(ledger_.confirm_count()) + " confirmed, " +
+           std::to_string(ledger_.delivery_count()) + " deliveries";
+  }
+
+ private:
+  void set_up() {
+    add_client();
+    settle();
+    clients_[0]->declare_shared();
+    settle();
+    require(world_.queues().size() == shared_queues().size(), "not every queue was declared");
+  }
+
+  void add_client() { clients_.push_back(std::make_unique<Client>(world_, ledger_, dice_)); }
+
+  void step() {
+    if (clients_.size() < kClientsMax && dice_.chance(2)) add_client();
+    if (!clients_.empty() && dice_.chance(40)) {
+      Client& client = *clients_[dice_.below(clients_.size())];
+      client.read(dice_.chance(50) ? dice_.between(1, 200) : 20'000);
+      if (dice_.chance(50)) client.act();
+      std::erase_if(clients_, [](const auto& each) { return each->gone(); });
+    }
+    world_.step();
+  }
+
+  void settle() {
+    world_.settle([this] {
+      for (const auto& client : clients_) client->read(~std::size_t{0});
+      std::erase_if(clients_, [](const auto& each) { return each->gone(); });
+    });
+  }
+
+  void come_to_rest() {
+    settle();
+    const auto infos = world_.queues();
+    for (const auto& client : clients_) client->check_at_rest(infos);
+    ledger_.check_at_rest(infos);
+    require(world_.sessions() == clients_.size(), "a session outlives its connection");
+  }
+
+  void say_goodbye() {
+    for (const auto& client : clients_) dice_.chance(50) ? client->close() : client->cut();
+    settle();
+    require(clients_.empty(), "a client was not answered when it closed");
+    require(world_.sessions() == 0, "a session outlives its connection");
+    for (const broker::QueueInfo& info : world_.queues()) {
+      require(info.messages_unacknowledged == 0,
+              info.name + " has unacknowledged messages of nobody");
+      require(info.consumers == 0, info.name + " has consumers of nobody");
+      for (QueueNumber queue = 0; queue < ledger_.queue_count(); ++queue) {
+        require(ledger_.queue_kind(queue) != QueueKind::Exclusive ||
+                    ledger_.queue_name(queue) != info.name,
+                "the exclusive queue " + info.name + " outlives its connection");
+      }
+    }
+    ledger_.check_at_rest(world_.queues());
+  }
+
+  void drain() {
+    add_client();
+    settle();
+    clients_[0]->open_drain();
+    settle();
+    for (QueueNumber next = 0; clients_[0]->drain_next(next);) settle();
+    come_to_rest();
+    ledger_.check_at_end();
+  }
+
+  Dice dice_;
+  World world_;
+  Ledger ledger_;
+  std::vector<std::unique_ptr<Client>> clients_;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (i + 1 == argc) throw std::runtime_error(std::string(word) + " needs a number");
+    const std::uint64_t number = std::stoull(argv[++i]);
+    if (word == "--seed") {
+      options.first = options.last = number;
+    } else if (word == "--from") {
+      options.first = number;
+    } else if (word == "--to") {
+      options.last = number;
+    } else if (word == "--shards" && number >= 1 && number <= broker::kShardsMax) {
+      options.shards = static_cast<unsigned>(number);
+    } else if (word == "--steps") {
+      options.steps = number;
+    } else {
+      throw std::runtime_error("what is " + std::string(word) + " " + argv[i] + "?");
+    }
+  }
+  return options;
+}
+
+bool run_seed(std::uint64_t seed, const Options& options, const char* program) {
+  try {
+    Run run(seed, options.shards);
+    try {
+      run.execute(options.steps);
+    } catch (const Violation& violation) {
+      std::cerr << "seed " << seed << ": " << violation.what() << "\n  (" << run.summary()
+                << ")\n  again: " << program << " --seed " << seed << " --shards " << options.shards
+                << " --steps " << options.steps << '\n';
+      return false;
+    }
+    if (options.first == options.last)
+      std::cout << "seed " << seed << ": " << run.summary() << '\n';
+  } catch (const std::exception& error) {
+    std::cerr << "seed " << seed << ": " << error.what() << '\n';
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const Options options = parse(argc, argv);
+    std::uint64_t failed = 0;
+    for (std::uint64_t seed = options.first; seed <= options.last; ++seed) {
+      if (!run_seed(seed, options, argv[0])) ++failed;
+    }
+    std::cout << options.last - options.first + 1 << " seeds on " << options.shards << " shards, "
+              << failed << " failed\n";
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  } catch (const std::exception& error) {
+    std::cerr << argv[0] << ": " << error.what() << '\n';
+    return EXIT_FAILURE;
+  }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// World: the engines of a broker, the mailboxes between them, the clock and the byte pipes of its
+// connections, stepped on one thread in an order that the dice choose. It does what the runtime's
+// shards and sockets do and keeps their promises: what creates queues is pushed before all else,
+// pushes to one mailbox stay in order, mail is read before input, mailboxes come before sockets.
+// Between any two pushes of one shard the others may run, as they may on other cores.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "broker/core/engine.hpp"
+#include "tests/simulation/dice.hpp"
+
+namespace harrier::simulation {
+
+using Bytes = std::vector<std::uint8_t>;
+
+// One TCP connection: the client's end writes to_broker and reads to_client.
+struct Link {
+  broker::ConnectionId id{};
+  broker::Session* session = nullptr;  // null once the broker has forgotten it
+  Bytes to_broker;
+  Bytes pending;  // read from the pipe, not yet used up by the session
+  Bytes to_client;
+  bool cut = false;     // the client's end is gone
+  bool closed = false;  // the broker's end has said all it had to say
+  bool told = false;    // the session knows
+};
+using LinkPtr = std::shared_ptr<Link>;
+
+class World {
+ public:
+  World(Dice& dice, unsigned shards);
+
+  LinkPtr connect();
+  // One step of one shard.
+  void step();
+  // Everything that is on its way arrives: full rounds of all shards and `pump`, which lets the
+  // clients read, until nothing moves any more. Throws if that never happens, or if a session still
+  // waits for somebody then.
+  void settle(const std::function<void()>& pump);
+
+  std::vector<broker::QueueInfo> queues() const;
+  std::size_t sessions() const;
+  unsigned shards() const { return static_cast<unsigned>(shards_.size()); }
+
+ private:
+  struct Batch {
+    broker::ShardId from = 0;
+    std::vector<broker::ShardMessage> messages;
+  };
+  struct Push {
+    broker::ShardId to = 0;
+    Batch batch;
+  };
+  struct Shard {
+    std::unique_ptr<broker::Engine> engine;
+    std::deque<Batch> mailbox;
+    std::deque<Push> outgoing;  // the turn's outboxes, on their way one by one
+    bool finishing = false;     // inside the end of a turn
+    std::vector<LinkPtr> links;
+  };
+
+  void step(Shard& shard);
+  void read_mail(Shard& shard, std::size_t batches);
+  void read_some(Shard& shard, Link& link, std::size_t size);
+  void feed(Link& link);
+  void end_turn(Shard& shard);
+  void finish(Shard& shard);
+  void flush(Shard& shard, Link& link, std::size_t size);
+  void flush_dirty(Shard& shard);
+  void notice_cut(Shard& shard, Link& link);
+  void round(Shard& shard);
+  bool at_rest() const;
+
+  Dice& dice_;
+  broker::Millis now_ = 1'000;
+  std::deque<Shard> shards_;
+  bool slow_writes_ = true;
+};
+
+}  // namespace harrier::simulation
