@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MessageStore: the seam between the broker and what makes its state durable. Owned by the server,
-// shared by all shards; it outlives them. Nothing above it may assume a local disk.
+// shared by all shards: it goes after their threads have stopped and before what its dones refer
+// to. Nothing above it may assume a local disk.
 // Threads: recover() comes first, once, alone. After that commit(), fetch() and stats() may be
 // called from any thread at any time. Callbacks run on a thread of the store's choosing or inside
 // the call itself; they must not block, must not throw, and may call commit() and fetch().

@@ -6,6 +6,7 @@
 
 #include "protocol/check.hpp"
 #include "protocol/methods.hpp"
+#include "protocol/utf8.hpp"
 
 namespace harrier::protocol {
 namespace {
@@ -47,6 +48,10 @@ std::string reply_text(ReplyCode code, std::string_view explanation) {
   if (!explanation.empty()) {
     text += " - ";
     text += explanation;
+  }
+  // It quotes names, and those of basic.publish may be any bytes (C-085); clients read a text.
+  if (!is_utf8(text)) {
+    for (char& c : text) c = (static_cast<unsigned char>(c) & 0x80u) != 0 ? '?' : c;
   }
   if (text.size() > kShortStringMax) text.resize(cut_before_character(text, kShortStringMax));
   return text;

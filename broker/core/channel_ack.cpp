@@ -170,6 +170,7 @@ void Channel::on_grant_returned(std::uint32_t number, std::uint32_t count) {
 // queue that asked.
 void Channel::give_grants() {
   if (updating_consumers_) return;
+  if (global_limit_ == 0) grant_queue_.clear();  // asked for under a limit that is no more
   while (!grant_queue_.empty() && (global_limit_ == 0 || outstanding_ + granted_ < global_limit_)) {
     const std::uint32_t number = grant_queue_.front();
     grant_queue_.pop_front();

@@ -157,13 +157,14 @@ void Channel::on_delivery(Delivery& delivery) {
   }
   // Credit for the write buffer goes back in quarters of the limit, not one by one.
   const UnsentLimits& limits = engine().options().unsent;
-  const bool was_due = consumer.sent_messages >= limits.messages_max / 4 ||
-                       consumer.sent_bytes >= limits.bytes_max / 4;
+  const auto due = [&] {
+    return consumer.sent_messages >= std::max(limits.messages_max / 4, 1u) ||
+           consumer.sent_bytes >= std::max<std::uint64_t>(limits.bytes_max / 4, 1);
+  };
+  const bool was_due = consumer.sent_messages > 0 && due();
   consumer.sent_messages += 1;
   consumer.sent_bytes += delivery.message->body().size();
-  const bool is_due = consumer.sent_messages >= limits.messages_max / 4 ||
-                      consumer.sent_bytes >= limits.bytes_max / 4;
-  if (is_due && !was_due) session_.list_for_credit(number(), at->first);
+  if (!was_due && due()) session_.list_for_credit(number(), at->first);
 }
 
 void Channel::return_credit(std::uint32_t number) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -33,17 +34,14 @@ using Seqs = std::vector<Seq>;
 }  // namespace
 
 void StoreContract::commit(WriteBatch batch) {
-  std::promise<Status> done;
-  store().commit(std::move(batch), [&](const Status& status) { done.set_value(status); });
-  const Status status = done.get_future().get();
+  const auto done = std::make_shared<std::promise<Status>>();
+  store().commit(std::move(batch), [done](const Status& status) { done->set_value(status); });
+  const Status status = done->get_future().get();
   ASSERT_TRUE(status.ok()) << status.error();
 }
 
 Fetched StoreContract::fetch(std::uint64_t queue, Seq from, std::size_t bytes_max) {
-  std::promise<Fetched> page;
-  store().fetch(QueueId{queue}, from, bytes_max,
-                [&](Fetched fetched) { page.set_value(std::move(fetched)); });
-  return page.get_future().get();
+  return fetch_page(store(), QueueId{queue}, from, bytes_max);
 }
 
 TEST_P(StoreContract, StartsEmpty) {
@@ -215,17 +213,17 @@ TEST_P(StoreContract, EqualsTheModelUnderRandomBatches) {
     BatchDice dice(seed);
     StoreModel model;
     for (int round = 0; round < 6; ++round) {
-      std::promise<void> last;
+      const auto last = std::make_shared<std::promise<void>>();
       for (std::uint64_t left = dice.below(60);; --left) {
         WriteBatch batch = dice.roll();
         model.apply(batch);
-        harness->store().commit(std::move(batch), [&last, left](const Status& status) {
+        harness->store().commit(std::move(batch), [last, left](const Status& status) {
           EXPECT_TRUE(status.ok()) << status.error();
-          if (left == 0) last.set_value();
+          if (left == 0) last->set_value();
         });
         if (left == 0) break;
       }
-      last.get_future().get();
+      last->get_future().get();
       harness->reopen();
       const Contents held = contents_of(harness->store(), dice.below(300), 1 + dice.below(200));
       ASSERT_EQ(to_text(held), to_text(model.contents()));
@@ -308,14 +306,15 @@ TEST_P(StoreContract, BatchesAreSeenWholeOrNotAtAll) {
 }
 
 TEST_P(StoreContract, CallbacksMayCommitAndFetch) {
-  std::promise<Fetched> fetched;
+  const auto fetched = std::make_shared<std::promise<Fetched>>();
   MessageStore& s = store();
-  s.commit(batch_of({enqueue(1, 1, "a")}), [&](const Status&) {
-    s.commit(batch_of({enqueue(1, 2, "b")}), [&](const Status&) {
-      s.fetch(QueueId{1}, 0, kAll, [&](Fetched page) { fetched.set_value(std::move(page)); });
+  s.commit(batch_of({enqueue(1, 1, "a")}), [&s, fetched](const Status&) {
+    s.commit(batch_of({enqueue(1, 2, "b")}), [&s, fetched](const Status&) {
+      s.fetch(QueueId{1}, 0, kAll,
+              [fetched](Fetched page) { fetched->set_value(std::move(page)); });
     });
   });
-  EXPECT_EQ(seqs(fetched.get_future().get().messages), (Seqs{1, 2}));
+  EXPECT_EQ(seqs(fetched->get_future().get().messages), (Seqs{1, 2}));
 }
 
 }  // namespace harrier::store_tests

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <future>
+#include <memory>
 #include <stdexcept>
 
 namespace harrier::store_tests {
@@ -13,13 +14,6 @@ using namespace harrier::persistence;
 constexpr std::size_t kQueuesMax = 5;
 
 std::uint64_t number(QueueId queue) { return static_cast<std::uint64_t>(queue); }
-
-// fetch(), waited for.
-Fetched fetch_page(MessageStore& store, QueueId queue, Seq from, std::size_t bytes_max) {
-  std::promise<Fetched> page;
-  store.fetch(queue, from, bytes_max, [&](Fetched fetched) { page.set_value(std::move(fetched)); });
-  return page.get_future().get();
-}
 
 }  // namespace
 
@@ -33,6 +27,14 @@ protocol::MessagePtr make_message(std::string_view body, std::string_view routin
 
 Enqueue enqueue(std::uint64_t queue, Seq seq, std::string_view body) {
   return {QueueId{queue}, seq, make_message(body), 1'700'000'000'000, std::nullopt};
+}
+
+Fetched fetch_page(MessageStore& store, QueueId queue, Seq from, std::size_t bytes_max) {
+  // Shared, because the callback may still be inside set_value when the wait is over.
+  const auto page = std::make_shared<std::promise<Fetched>>();
+  store.fetch(queue, from, bytes_max,
+              [page](Fetched fetched) { page->set_value(std::move(fetched)); });
+  return page->get_future().get();
 }
 
 WriteBatch batch_of(std::vector<Record> records) {

@@ -8,7 +8,9 @@
 #include <map>
 #include <random>
 #include <string>
+#include <string_view>
 #include <tuple>
+#include <vector>
 
 #include "persistence/message_store.hpp"
 
@@ -20,7 +22,11 @@ persistence::Enqueue enqueue(std::uint64_t queue, persistence::Seq seq, std::str
 // Of several records, for tests that write them down.
 persistence::WriteBatch batch_of(std::vector<persistence::Record> records);
 
-// A queue or a message as one line of text: what differs shows in a failed expectation.
+// fetch(), waited for.
+persistence::Fetched fetch_page(persistence::MessageStore& store, persistence::QueueId queue,
+                                persistence::Seq from, std::size_t bytes_max);
+
+// As text, what differs shows in a failed expectation.
 std::string to_text(const persistence::StoredMessage& message);
 
 // Everything that a store holds, comparable. Reads all queues through recover() with heads of

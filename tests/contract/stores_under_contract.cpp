@@ -42,7 +42,7 @@ StoreUnderContract store_of(std::string name) {
 INSTANTIATE_TEST_SUITE_P(Stores, StoreContract,
                          testing::Values(store_of<MemoryHarness>("memory"),
                                          store_of<DelayedHarness>("delayed")),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& store) { return store.param.name; });
 
 }  // namespace
 }  // namespace harrier::store_tests
