@@ -82,6 +82,7 @@ std::vector<Input> read_corpus(const std::vector<fs::path>& paths) {
   }
   std::sort(files.begin(), files.end());  // the same order everywhere: the mutations depend on it
   std::vector<Input> corpus;
+  corpus.reserve(files.size());
   for (const auto& file : files) corpus.push_back(read(file));
   return corpus;
 }
