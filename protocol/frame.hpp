@@ -13,7 +13,11 @@
 
 namespace harrier::protocol {
 
+// GCC 12 takes a scoped enumerator for a shadow of the Method variant.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 enum class FrameType : std::uint8_t { Method = 1, Header = 2, Body = 3, Heartbeat = 8 };
+#pragma GCC diagnostic pop
 
 inline constexpr std::size_t kFrameHeaderSize = 7;  // type, channel, size
 inline constexpr std::size_t kFrameOverhead = 8;    // header and end octet

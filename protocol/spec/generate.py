@@ -5,7 +5,8 @@
     generate.py            write methods.hpp
     generate.py --check    exit 1 if the checked-in file is not what would be written
 
-Behaviour (encode, decode, print ...) is not generated: protocol/codec folds over the field lists written here.
+Behaviour (encode, decode, print ...) is not generated: protocol/codec folds over the field lists
+written here.
 """
 
 import argparse
@@ -135,7 +136,8 @@ def reply_code_lines(constants):
     yield f"inline constexpr std::array<ReplyCodeEntry, {len(codes)}> kReplyCodes{{{{"
     for code in codes:
         hard = "true" if code.get("class") == "hard-error" else "false"
-        yield f'    {{static_cast<ReplyCode>({code["value"]}), "{code["name"].replace("-", "_")}", {hard}}},'
+        name = code["name"].replace("-", "_")
+        yield f'    {{static_cast<ReplyCode>({code["value"]}), "{name}", {hard}}},'
     yield "}};"
     yield ""
 
@@ -146,7 +148,8 @@ def generate(definition):
     lines = [HEADER]
     lines += reply_code_lines(definition["constants"])
     for klass in classes:
-        lines.append(f"inline constexpr std::uint16_t kClass{camel(klass['name'])} = {klass['id']};")
+        name = camel(klass["name"])
+        lines.append(f"inline constexpr std::uint16_t kClass{name} = {klass['id']};")
     lines.append("")
     names = []
     for klass in classes:
@@ -164,8 +167,10 @@ def generate(definition):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Generate protocol/methods.hpp from the protocol definition.")
-    parser.add_argument("--check", action="store_true", help="only say whether methods.hpp is up to date")
+    parser = argparse.ArgumentParser(
+        description="Generate protocol/methods.hpp from the protocol definition.")
+    parser.add_argument("--check", action="store_true",
+                        help="only say whether methods.hpp is up to date")
     options = parser.parse_args()
     wanted = generate(json.loads(DEFINITION.read_text(encoding="utf-8")))
     if options.check:

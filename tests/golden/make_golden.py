@@ -5,9 +5,9 @@
     make_golden.py          write methods.txt
     make_golden.py --check  exit 1 if methods.txt is not what would be written
 
-The texts come from the protocol definition and the sample values below, the bytes from pika, so that
-nothing in the file depends on Harrier's code. Each entry is two lines: the printed method, the bytes
-of a method frame's payload in hex.
+The texts come from the protocol definition and the sample values below, the bytes from pika, so
+that nothing in the file depends on Harrier's code. Each entry is two lines: the printed
+method, the bytes of a method frame's payload in hex.
 """
 
 import argparse
@@ -102,8 +102,10 @@ def entry(klass, method, domains, turn):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Write tests/golden/methods.txt with pika's encoder.")
-    parser.add_argument("--check", action="store_true", help="only say whether the file is up to date")
+    parser = argparse.ArgumentParser(
+        description="Write tests/golden/methods.txt with pika's encoder.")
+    parser.add_argument("--check", action="store_true",
+                        help="only say whether the file is up to date")
     options = parser.parse_args()
     definition = json.loads(DEFINITION.read_text(encoding="utf-8"))
     wanted = "# Written by make_golden.py; bytes by pika.\n" + "\n".join(entries(definition))

@@ -61,7 +61,7 @@ class Report {
   explicit Report(std::ostream& out) : out_(out) {}
   void add(const char* verdict, const std::string& text, std::size_t SuiteResult::*counter) {
     const std::lock_guard lock(mutex_);
-    out_ << verdict << ' ' << text << std::endl;
+    out_ << verdict << ' ' << text << '\n' << std::flush;
     ++(result_.*counter);
   }
   SuiteResult result() const { return result_; }

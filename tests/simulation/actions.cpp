@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::size_t kChannelsMax = 3;
 constexpr std::size_t kConsumersMax = 4;
-constexpr std::size_t kQueuesMax = 24;  // of a whole run
 
 }  // namespace
 
@@ -80,7 +79,7 @@ void Client::ask_something() {
       dice_.chance(50) ? declare_exclusive(*channel) : declare_fresh(*channel);
       return;
     case 17:
-      change_volatile(*channel);
+      dice_.chance(50) ? change_volatile(*channel) : change_bindings(*channel);
       return;
     case 18:
       provoke(*channel);
@@ -178,7 +177,8 @@ void Client::publish(Channel& channel) {
     method.routing_key = ledger_.queue_name(queues[0]);
     method.mandatory = dice_.chance(20) && ledger_.queue_kind(queues[0]) == QueueKind::Volatile;
   }
-  const std::uint64_t message = ledger_.publish(channel.serial, queues, channel.transactional);
+  const std::uint64_t message =
+      ledger_.publish(channel.serial, queues, channel.transactional, dice_.chance(50));
   if (channel.transactional) channel.transaction.push_back(message);
   if (channel.confirms) channel.unconfirmed.emplace(++channel.published, message);
   send(channel.number, method);
@@ -188,7 +188,7 @@ void Client::publish(Channel& channel) {
 void Client::send_content(std::uint16_t channel, std::uint64_t message) {
   const Bytes body = Ledger::body(message);
   protocol::Properties properties;
-  if (message % 3 == 0) properties.delivery_mode = std::uint8_t{2};
+  if (ledger_.persistent(message)) properties.delivery_mode = std::uint8_t{2};
   const Bytes encoded = properties.encode();
   const auto frame = [&](protocol::FrameType type, const Bytes& payload) {
     Bytes out(payload.size() + protocol::kFrameOverhead);
@@ -242,7 +242,7 @@ void Client::end_transaction(Channel& channel) {
   }
   ask(channel.number, protocol::TxCommit{}, {protocol::TxCommitOk::kId},
       [this, messages](const Method&) {
-        for (const std::uint64_t message : messages) ledger_.confirmed(message);
+        for (const std::uint64_t message : messages) confirmed(message);
       });
 }
 
@@ -407,95 +407,6 @@ void Client::recover(Channel& channel) {
   channel.recovering = true;
   ask(channel.number, protocol::BasicRecover{true}, {protocol::BasicRecoverOk::kId},
       [&channel](const Method&) { channel.recovering = false; });
-}
-
-// ---- queues
-// --------------------------------------------------------------------------------------
-
-void Client::purge(Channel& channel) {
-  const QueueNumber queue = pick_queue(
-      [&](QueueNumber number) { return ledger_.queue_kind(number) == QueueKind::Purged; });
-  if (ledger_.queue_kind(queue) != QueueKind::Purged) return;
-  protocol::QueuePurge method;
-  const std::string& name = ledger_.queue_name(queue);
-  method.queue = name;
-  ledger_.purging(queue);
-  ask(channel.number, method, {protocol::QueuePurgeOk::kId}, [this, queue](const Method& answer) {
-    ledger_.purged(queue, std::get<protocol::QueuePurgeOk>(answer).message_count);
-  });
-}
-
-void Client::declare_exclusive(Channel& channel) {
-  if (ledger_.queue_count() >= kQueuesMax) return;
-  protocol::QueueDeclare method;
-  method.exclusive = true;
-  ask(channel.number, method, {protocol::QueueDeclareOk::kId}, [this](const Method& answer) {
-    const std::string name(std::get<protocol::QueueDeclareOk>(answer).queue);
-    own_queues_.push_back(ledger_.add_queue(name, QueueKind::Exclusive));
-  });
-}
-
-// As soon as the answer is read every client may publish to it: no shard may not know it then.
-void Client::declare_fresh(Channel& channel) {
-  if (ledger_.queue_count() >= kQueuesMax) return;
-  protocol::QueueDeclare method;
-  ask(channel.number, method, {protocol::QueueDeclareOk::kId}, [this](const Method& answer) {
-    const std::string name(std::get<protocol::QueueDeclareOk>(answer).queue);
-    ledger_.add_queue(name, QueueKind::Strict);
-  });
-}
-
-void Client::change_volatile(Channel& channel) {
-  if (!channel.clean()) return;
-  const bool automatic = dice_.chance(40);
-  channel.may_fail = true;
-  const auto done = [&channel](const Method&) { channel.may_fail = false; };
-  if (dice_.chance(50)) {
-    protocol::QueueDeclare method;
-    method.queue = automatic ? "sim.auto" : "sim.volatile.0";
-    method.auto_delete = automatic;
-    ask(channel.number, method, {protocol::QueueDeclareOk::kId}, done);
-  } else {
-    protocol::QueueDelete method;
-    method.queue = automatic ? "sim.auto" : "sim.volatile.0";
-    method.if_unused = dice_.chance(30);
-    method.if_empty = dice_.chance(20);
-    ask(channel.number, method, {protocol::QueueDeleteOk::kId}, done);
-  }
-}
-
-void Client::declare_shared() {
-  open_channel();
-  protocol::ExchangeDeclare exchange;
-  exchange.exchange = kFanout;
-  exchange.type = "fanout";
-  exchange.nowait = true;
-  send(1, exchange);
-  for (const SharedQueue& queue : shared_queues()) {
-    protocol::QueueDeclare method;
-    method.queue = queue.name;
-    method.auto_delete = queue.auto_delete;
-    method.nowait = true;
-    send(1, method);
-  }
-  for (const QueueNumber queue : {0u, 1u}) {
-    protocol::QueueBind method;
-    method.queue = shared_queues()[queue].name;
-    method.exchange = kFanout;
-    method.nowait = true;
-    send(1, method);
-  }
-}
-
-// One queue after another, so that each is asked for when the one before has answered.
-bool Client::drain_next(QueueNumber& next) {
-  for (; next < ledger_.queue_count(); ++next) {
-    const QueueKind kind = ledger_.queue_kind(next);
-    if (kind == QueueKind::Exclusive || kind == QueueKind::Volatile) continue;
-    start_consumer(channels_.begin()->second, next++, true, false);
-    return true;
-  }
-  return false;
 }
 
 }  // namespace harrier::simulation

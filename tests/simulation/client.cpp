@@ -184,9 +184,14 @@ void Client::on_confirm(Channel& channel, std::uint64_t tag, bool multiple) {
   auto at = multiple ? channel.unconfirmed.begin() : channel.unconfirmed.find(tag);
   require(channel.unconfirmed.contains(tag), std::to_string(tag) + " was confirmed twice");
   while (at != channel.unconfirmed.end() && at->first <= tag) {
-    ledger_.confirmed(at->second);
+    confirmed(at->second);
     at = channel.unconfirmed.erase(at);
   }
+}
+
+void Client::confirmed(std::uint64_t message) {
+  ledger_.confirmed(message);
+  world_.vault().confirmed(message, ledger_.stored_copies(message));
 }
 
 void Client::on_channel_close(Channel& channel, const protocol::ChannelClose& method) {

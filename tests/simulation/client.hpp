@@ -3,7 +3,7 @@
 // Client: a small model of an AMQP client on one simulated connection. It keeps what a client knows
 // - channels, consumers, what it holds, what waits for a confirm - checks everything the broker
 // says against it, and reports to the ledger. One synchronous request is out at a time; publishes
-// and settlements are sent meanwhile. What it does is in actions.cpp, what it hears in client.cpp.
+// and settlements are sent meanwhile. What it does is in actions*.cpp, what it hears in client.cpp.
 #pragma once
 
 #include <functional>
@@ -30,7 +30,7 @@ class Client {
 
   void declare_shared();
   void open_drain() { open_channel(); }
-  // Consumes the next queue that stays, without acknowledgements; false if there is none.
+  // Consumes the next queue that exists, without acknowledgements; false if there is none.
   bool drain_next(QueueNumber& next);
   void close();
   void cut();
@@ -101,6 +101,7 @@ class Client {
   void on_content(Channel& channel, const protocol::Frame& frame);
   void hold(Channel& channel, std::uint64_t tag, Held held);
   void drop_hold(Channel& channel, std::uint64_t tag);
+  void confirmed(std::uint64_t message);
   void channel_over(std::uint16_t number);
   void everything_over();
   template <class M>
@@ -126,13 +127,16 @@ class Client {
   void recover(Channel& channel);
   void select_mode(Channel& channel);
   void end_transaction(Channel& channel);
+  void provoke(Channel& channel);
+  QueueNumber pick_queue(const std::function<bool(QueueNumber)>& fits);
+  bool usable_queue(QueueNumber queue) const;
+
+  // actions_queues.cpp
   void purge(Channel& channel);
   void declare_exclusive(Channel& channel);
   void declare_fresh(Channel& channel);
   void change_volatile(Channel& channel);
-  void provoke(Channel& channel);
-  QueueNumber pick_queue(const std::function<bool(QueueNumber)>& fits);
-  bool usable_queue(QueueNumber queue) const;
+  void change_bindings(Channel& channel);
 
   World& world_;
   Ledger& ledger_;

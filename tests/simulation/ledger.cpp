@@ -15,20 +15,35 @@ const std::vector<SharedQueue>& shared_queues() {
   return queues;
 }
 
-Ledger::Ledger() {
-  for (const SharedQueue& queue : shared_queues()) queues_.push_back({queue.name, queue.kind});
+const std::vector<routing::Binding>& possible_bindings() {
+  static const std::vector<routing::Binding> bindings = [] {
+    std::vector<routing::Binding> all;
+    for (const QueueNumber queue : {0u, 1u})
+      all.push_back({kFanout, shared_queues()[queue].name, false, "", {}});
+    for (const QueueNumber queue : {2u, 5u, 6u}) {
+      for (const char* key : {"one", "two"})
+        all.push_back({kChanging, shared_queues()[queue].name, false, key, {}});
+    }
+    return all;
+  }();
+  return bindings;
 }
 
-QueueNumber Ledger::add_queue(const std::string& name, QueueKind kind) {
+Ledger::Ledger(Dice& dice) {
+  for (const SharedQueue& queue : shared_queues())
+    queues_.push_back({queue.name, queue.kind, dice.chance(60)});
+}
+
+QueueNumber Ledger::add_queue(const std::string& name, QueueKind kind, bool durable) {
   for (const QueueState& queue : queues_)
     require(queue.name != name, "two queues are named " + name);
-  queues_.push_back({name, kind});
+  queues_.push_back({name, kind, durable});
   return queues_.size() - 1;
 }
 
 std::uint64_t Ledger::publish(ChannelSerial channel, std::vector<QueueNumber> queues,
-                              bool transactional) {
-  messages_.push_back({channel, std::move(queues), false, false, transactional});
+                              bool transactional, bool persistent) {
+  messages_.push_back({channel, std::move(queues), false, false, transactional, persistent});
   const std::uint64_t message = messages_.size() - 1;
   for (const QueueNumber queue : messages_.back().queues) {
     copies_[{message, queue}] = {message, queue};
@@ -87,6 +102,8 @@ Copy& Ledger::delivered(std::uint64_t message, QueueNumber queue, bool redeliver
           text + " was delivered after it was acknowledged");
   require(redelivered || !copy.seen, text + " was seen before, but redelivered is false");
   copy.seen = true;
+  copy.redelivered = redelivered;
+  if (watching_ && published.persistent) drained_[queue].push_back({message, redelivered});
   copy.settled = no_ack ? Copy::Settled::Certain : Copy::Settled::No;
   copy.holder = no_ack ? 0 : channel;
   ++deliveries_;
@@ -133,6 +150,70 @@ void Ledger::check_at_rest(const std::vector<broker::QueueInfo>& infos) const {
     require(accounted <= info->messages_published, text);
     require(queue.purges_open > 0 || accounted + doubtful >= info->messages_published, text);
   }
+}
+
+std::size_t Ledger::stored_copies(std::uint64_t message) const {
+  const Published& published = messages_.at(message);
+  if (!published.persistent) return 0;
+  return static_cast<std::size_t>(std::ranges::count_if(published.queues, [&](QueueNumber queue) {
+    return queues_[queue].durable && queues_[queue].kind != QueueKind::Volatile;
+  }));
+}
+
+void Ledger::check_stored(const Copy& copy, const Stored* stored) const {
+  const Published& published = messages_[copy.message];
+  const QueueKind kind = queues_[copy.queue].kind;
+  const std::string text = text_of(copy);
+  if (stored != nullptr) {
+    require(published.persistent, text + " is stored, but transient");
+    require(!published.withdrawn && !published.open_transaction, text + " is stored uncommitted");
+    require(copy.settled != Copy::Settled::Certain, text + " is stored after it was settled");
+    require(copy.settled == Copy::Settled::No || over_.contains(copy.settler),
+            text + " is stored after it was acknowledged");
+  }
+  if (kind == QueueKind::Volatile || !published.persistent) return;
+  if (copy.holder != 0 && !over_.contains(copy.holder)) {
+    require(stored != nullptr, text + " is held by a client and not stored");
+    require(stored->returned == copy.redelivered, text + " is stored with a wrong delivery count");
+  }
+  if (stored != nullptr && copy.holder == 0 && copy.seen)
+    require(stored->returned, text + " came back, but its delivery count is 0");
+  if (kind != QueueKind::Strict || !published.confirmed) return;
+  require(stored != nullptr || copy.settled != Copy::Settled::No,
+          text + " was confirmed, but is not stored");
+}
+
+void Ledger::check_stored(const std::string& name, const std::vector<Stored>& messages) const {
+  const auto at = std::ranges::find(queues_, name, &QueueState::name);
+  if (at == queues_.end()) {  // its client went before it could read the name
+    require(messages.empty(), name + " is known to nobody and has messages stored");
+    return;
+  }
+  require(at->kind != QueueKind::Exclusive, name + " is exclusive, but stored");  // C-215
+  const auto number = static_cast<QueueNumber>(at - queues_.begin());
+  std::map<std::uint64_t, const Stored*> by_message;
+  std::map<ChannelSerial, std::uint64_t> last;
+  for (const Stored& stored : messages) {
+    require(by_message.emplace(stored.message, &stored).second, name + " has stored one twice");
+    require(copies_.contains({stored.message, number}), name + " has stored another's message");
+    std::uint64_t& before = last[messages_[stored.message].channel];
+    require(before <= stored.message, name + " has stored messages in another order");
+    before = stored.message;
+  }
+  for (const auto& [key, copy] : copies_) {
+    if (copy.queue != number) continue;
+    const auto stored = by_message.find(copy.message);
+    check_stored(copy, stored == by_message.end() ? nullptr : stored->second);
+  }
+}
+
+void Ledger::check_drained(const std::string& name, const std::vector<Stored>& stored) const {
+  const auto at = std::ranges::find(queues_, name, &QueueState::name);
+  if (at == queues_.end()) return;  // never had a message
+  const auto drained = drained_.find(static_cast<QueueNumber>(at - queues_.begin()));
+  const std::vector<Stored> none;
+  require((drained == drained_.end() ? none : drained->second) == stored,
+          name + " gave out other messages than it had stored");
 }
 
 void Ledger::check_at_end() const {

@@ -18,6 +18,7 @@
 
 #include "broker/core/info.hpp"
 #include "protocol/bytes.hpp"
+#include "routing/topology.hpp"
 #include "tests/simulation/dice.hpp"
 
 namespace harrier::simulation {
@@ -37,7 +38,11 @@ struct SharedQueue {
 };
 // Declared by the first client of a run; the index is the queue's number in the ledger.
 const std::vector<SharedQueue>& shared_queues();
-inline constexpr const char* kFanout = "sim.fanout";  // bound to the first two queues
+inline constexpr const char* kVhost = "/";
+inline constexpr const char* kFanout = "sim.fanout";      // bound to the first two queues
+inline constexpr const char* kChanging = "sim.changing";  // a direct exchange, made and deleted
+// All that clients ever bind.
+const std::vector<routing::Binding>& possible_bindings();
 
 using ChannelSerial = std::uint64_t;  // 0: nobody
 using QueueNumber = std::size_t;
@@ -47,6 +52,7 @@ struct Copy {
   std::uint64_t message = 0;
   QueueNumber queue = 0;
   bool seen = false;
+  bool redelivered = false;  // the last time
   Settled settled = Settled::No;
   ChannelSerial holder = 0;
   ChannelSerial settler = 0;
@@ -58,22 +64,36 @@ struct Published {
   bool confirmed = false;
   bool withdrawn = false;  // its transaction was rolled back: nobody may ever see it
   bool open_transaction = false;
+  bool persistent = false;
+};
+
+// A message as a queue gives it out or a store gives it back.
+struct Stored {
+  std::uint64_t message = 0;
+  bool returned = false;
+  friend bool operator==(const Stored&, const Stored&) = default;
 };
 
 class Ledger {
  public:
-  Ledger();
+  explicit Ledger(Dice& dice);  // which decide what is durable
   // A queue of a name of its own, known to every client from now on unless it is exclusive.
-  QueueNumber add_queue(const std::string& name, QueueKind kind);
+  QueueNumber add_queue(const std::string& name, QueueKind kind, bool durable);
   std::size_t queue_count() const { return queues_.size(); }
   bool queue_gone(QueueNumber queue) const { return queues_[queue].gone; }
   const std::string& queue_name(QueueNumber queue) const { return queues_[queue].name; }
   QueueKind queue_kind(QueueNumber queue) const { return queues_[queue].kind; }
+  // Of a volatile queue: the first one of that name.
+  bool queue_durable(QueueNumber queue) const { return queues_[queue].durable; }
   void queue_deleted(QueueNumber queue) { queues_[queue].gone = true; }
 
   ChannelSerial new_channel() { return ++last_channel_; }
   // Returns the message's number, of which its body is made.
-  std::uint64_t publish(ChannelSerial channel, std::vector<QueueNumber> queues, bool transactional);
+  std::uint64_t publish(ChannelSerial channel, std::vector<QueueNumber> queues, bool transactional,
+                        bool persistent);
+  bool persistent(std::uint64_t message) const { return messages_[message].persistent; }
+  // In how many stored queues that stay it must be.
+  std::size_t stored_copies(std::uint64_t message) const;
   static std::vector<std::uint8_t> body(std::uint64_t message);
   static std::uint64_t read_body(protocol::ByteView body);
 
@@ -91,6 +111,11 @@ class Ledger {
 
   // Everything has arrived; some clients are still there and hold copies.
   void check_at_rest(const std::vector<broker::QueueInfo>& infos) const;
+  // What the store holds for a durable queue while everything is at rest.
+  void check_stored(const std::string& queue, const std::vector<Stored>& messages) const;
+  // What comes out of a queue is kept from now on, for comparison with what was stored.
+  void watch_drain() { watching_ = true; }
+  void check_drained(const std::string& queue, const std::vector<Stored>& stored) const;
   // Everybody has gone and every queue has been emptied into delivered().
   void check_at_end() const;
   ChannelSerial publisher_of(std::uint64_t message) const { return messages_[message].channel; }
@@ -102,6 +127,7 @@ class Ledger {
   struct QueueState {
     std::string name;
     QueueKind kind;
+    bool durable = false;
     bool gone = false;
     std::uint64_t purged = 0;
     std::uint64_t purges_open = 0;  // asked for, not answered: how many they took is not known
@@ -109,12 +135,15 @@ class Ledger {
   using Key = std::pair<std::uint64_t, QueueNumber>;
 
   std::string text_of(const Copy& copy) const;
+  void check_stored(const Copy& copy, const Stored* stored) const;
 
   std::vector<QueueState> queues_;
   std::vector<Published> messages_;
   std::map<Key, Copy> copies_;
   std::set<ChannelSerial> over_;
   ChannelSerial last_channel_ = 0;
+  bool watching_ = false;
+  std::map<QueueNumber, std::vector<Stored>> drained_;  // persistent ones
   std::uint64_t deliveries_ = 0;
   std::uint64_t confirms_ = 0;
 };

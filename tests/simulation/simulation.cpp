@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/simulation/audit.hpp"
 #include "tests/simulation/client.hpp"
 
 namespace {
@@ -30,7 +31,7 @@ struct Options {
 
 class Run {
  public:
-  Run(std::uint64_t seed, unsigned shards) : dice_(seed), world_(dice_, shards) {}
+  Run(std::uint64_t seed, unsigned shards) : dice_(seed), world_(dice_, shards), ledger_(dice_) {}
 
   void execute(std::uint64_t steps) {
     set_up();
@@ -43,10 +44,11 @@ class Run {
     drain();
   }
 
-  std::string summary() const {
+  std::string summary() {
     return std::to_string(ledger_.message_count()) + " messages, " +
            std::to_string(ledger_.confirm_count()) + " confirmed, " +
-           std::to_string(ledger_.delivery_count()) + " deliveries";
+           std::to_string(ledger_.delivery_count()) + " deliveries, " +
+           std::to_string(world_.vault().stored_count()) + " stored";
   }
 
  private:
@@ -83,6 +85,7 @@ class Run {
     const auto infos = world_.queues();
     for (const auto& client : clients_) client->check_at_rest(infos);
     ledger_.check_at_rest(infos);
+    audit(world_, ledger_);
     require(world_.sessions() == clients_.size(), "a session outlives its connection");
   }
 
@@ -105,12 +108,17 @@ class Run {
   }
 
   void drain() {
+    const StoredByQueue stored = audit(world_, ledger_);
+    ledger_.watch_drain();
     add_client();
     settle();
     clients_[0]->open_drain();
     settle();
     for (QueueNumber next = 0; clients_[0]->drain_next(next);) settle();
     come_to_rest();
+    for (const auto& [name, messages] : stored) ledger_.check_drained(name, messages);
+    for (const auto& [name, messages] : audit(world_, ledger_))
+      require(messages.empty(), name + " is empty, but not in the store");
     ledger_.check_at_end();
   }
 

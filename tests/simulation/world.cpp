@@ -33,7 +33,7 @@ CoreOptions small_options(unsigned shards) {
 
 }  // namespace
 
-World::World(Dice& dice, unsigned shards) : dice_(dice) {
+World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
   const auto authenticator = std::make_shared<broker::BuiltinAuthenticator>();
   for (unsigned i = 0; i < shards; ++i) {
     EngineWorld outside;
@@ -43,10 +43,14 @@ World::World(Dice& dice, unsigned shards) : dice_(dice) {
     };
     outside.connection_count = [] { return 1u; };
     outside.message_bytes = [] { return std::uint64_t{0}; };
+    outside.commit = [this, i](persistence::WriteBatch batch, std::uint64_t number) {
+      vault_.commit(static_cast<ShardId>(i), std::move(batch), number);
+    };
     outside.log = [](int level, const std::string& line) {
       require(level < 3, "the broker logged an error: " + line);
     };
     Shard& shard = shards_.emplace_back();
+    shard.store_percent = dice_.chance(50) ? dice_.between(1, 4) : dice_.between(5, 60);
     shard.engine = std::make_unique<broker::Engine>(static_cast<ShardId>(i), small_options(shards),
                                                     std::move(outside));
     shard.engine->set_now(now_);
@@ -68,7 +72,16 @@ LinkPtr World::connect() {
 
 void World::step() {
   if (dice_.chance(20)) now_ += static_cast<broker::Millis>(dice_.below(10));
+  Shard& storing = shards_[dice_.below(shards_.size())];
+  if (dice_.chance(storing.store_percent)) make_durable(storing);
   step(shards_[dice_.below(shards_.size())]);
+}
+
+bool World::make_durable(Shard& shard) {
+  const ShardId self = shard.engine->self();
+  const auto number = vault_.write_next(self);
+  if (number) shard.mailbox.push_back({self, {broker::Durable{*number}}});
+  return number.has_value();
 }
 
 void World::step(Shard& shard) {
@@ -209,6 +222,7 @@ void World::flush(Shard& shard, Link& link, std::size_t size) {
 void World::round(Shard& shard) {
   shard.engine->set_now(now_);
   while (shard.finishing) finish(shard);
+  while (make_durable(shard)) continue;
   read_mail(shard, kEverything);
   const std::vector<LinkPtr> links = shard.links;
   for (const LinkPtr& link : links) {
@@ -222,6 +236,7 @@ void World::round(Shard& shard) {
 bool World::at_rest() const {
   for (const Shard& shard : shards_) {
     if (!shard.mailbox.empty() || shard.finishing) return false;
+    if (!vault_.idle(shard.engine->self())) return false;
     for (const LinkPtr& link : shard.links) {
       if (link->cut || link->closed) return false;  // the session is still to go
       if (!link->to_broker.empty() || !link->to_client.empty()) return false;
@@ -248,6 +263,20 @@ std::vector<broker::QueueInfo> World::queues() const {
     for (auto& info : shard.engine->queue_infos()) all.push_back(std::move(info));
   }
   return all;
+}
+
+bool World::has_queue(const std::string& name) const {
+  const auto infos = queues();
+  return std::ranges::find(infos, name, &broker::QueueInfo::name) != infos.end();
+}
+
+routing::TopologyPtr World::topology() {
+  const auto& first = shards_.front().engine->find_vhost("/")->topology;
+  for (Shard& shard : shards_) {
+    require(shard.engine->find_vhost("/")->topology->version() == first->version(),
+            "shards know different definitions");
+  }
+  return first;
 }
 
 std::size_t World::sessions() const {

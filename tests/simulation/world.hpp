@@ -4,7 +4,8 @@
 // connections, stepped on one thread in an order that the dice choose. It does what the runtime's
 // shards and sockets do and keeps their promises: what creates queues is pushed before all else,
 // pushes to one mailbox stay in order, mail is read before input, mailboxes come before sockets.
-// Between any two pushes of one shard the others may run, as they may on other cores.
+// Between any two pushes of one shard the others may run, as they may on other cores. What is to be
+// kept becomes durable later, at any time, in order for each shard and in any order between them.
 #pragma once
 
 #include <deque>
@@ -14,6 +15,7 @@
 
 #include "broker/core/engine.hpp"
 #include "tests/simulation/dice.hpp"
+#include "tests/simulation/vault.hpp"
 
 namespace harrier::simulation {
 
@@ -46,6 +48,10 @@ class World {
 
   std::vector<broker::QueueInfo> queues() const;
   std::size_t sessions() const;
+  bool has_queue(const std::string& name) const;
+  // The definitions, the same on every shard when everything is at rest.
+  routing::TopologyPtr topology();
+  Vault& vault() { return vault_; }
   unsigned shards() const { return static_cast<unsigned>(shards_.size()); }
 
  private:
@@ -63,9 +69,11 @@ class World {
     std::deque<Push> outgoing;  // the turn's outboxes, on their way one by one
     bool finishing = false;     // inside the end of a turn
     std::vector<LinkPtr> links;
+    std::size_t store_percent = 0;  // how often a step makes a batch durable
   };
 
   void step(Shard& shard);
+  bool make_durable(Shard& shard);
   void read_mail(Shard& shard, std::size_t batches);
   void read_some(Shard& shard, Link& link, std::size_t size);
   void feed(Link& link);
@@ -78,6 +86,7 @@ class World {
   bool at_rest() const;
 
   Dice& dice_;
+  Vault vault_;
   broker::Millis now_ = 1'000;
   std::deque<Shard> shards_;
   bool slow_writes_ = true;

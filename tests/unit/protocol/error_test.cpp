@@ -36,7 +36,8 @@ TEST(Error, ReplyText) {  // C-113
   EXPECT_EQ(reply_text(ReplyCode::NotFound, "no queue 'q' in vhost '/'"),
             "NOT_FOUND - no queue 'q' in vhost '/'");
   EXPECT_EQ(reply_text(ReplyCode::NotFound, "no exchange '\xff\xfe'"),
-            "NOT_FOUND - no exchange '??'");
+            "NOT_FOUND - no exchange '?"
+            "?'");
   EXPECT_EQ(reply_text(ReplyCode::NotFound, ""), "NOT_FOUND");
 }
 

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/simulation/vault.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/simulation/ledger.hpp"
+
+namespace harrier::simulation {
+
+using persistence::Enqueue;
+
+namespace {
+
+template <class Visit>
+void for_each_enqueue(const persistence::WriteBatch& batch, Visit&& visit) {
+  for (const persistence::Record& record : batch.records()) {
+    if (const auto* enqueue = std::get_if<Enqueue>(&record))
+      visit(Ledger::read_body(enqueue->message->body()));
+  }
+}
+
+}  // namespace
+
+void Vault::commit(broker::ShardId shard, persistence::WriteBatch batch, std::uint64_t number) {
+  Line& line = lines_[shard];
+  require(number == line.written + line.waiting.size() + 1, "write batches are not consecutive");
+  require(!batch.empty(), "an empty write batch");
+  for_each_enqueue(batch, [this](std::uint64_t message) {
+    Copies& copies = messages_[message];
+    require(!copies.confirmed,
+            "message " + std::to_string(message) + " was confirmed before it went to the store");
+    ++copies.waiting;
+  });
+  line.waiting.push_back(std::move(batch));
+}
+
+std::optional<std::uint64_t> Vault::write_next(broker::ShardId shard) {
+  Line& line = lines_[shard];
+  if (line.waiting.empty()) return std::nullopt;
+  persistence::WriteBatch batch = std::move(line.waiting.front());
+  line.waiting.pop_front();
+  for_each_enqueue(batch, [this](std::uint64_t message) {
+    --messages_[message].waiting;
+    ++messages_[message].durable;
+    ++stored_;
+  });
+  // By way of its bytes, as a journal would.
+  auto decoded = persistence::decode(persistence::encode(batch));
+  require(decoded && *decoded == batch, "a write batch does not survive its encoding");
+  store_.commit(std::move(*decoded), [](const persistence::Status&) {});
+  return ++line.written;
+}
+
+void Vault::confirmed(std::uint64_t message, std::size_t copies) {
+  Copies& known = messages_[message];
+  const std::string text = "message " + std::to_string(message) + " was confirmed, but ";
+  require(known.waiting == 0, text + "is not durable yet");
+  require(known.durable >= copies, text + "was not stored by each of its queues");
+  known.confirmed = true;
+}
+
+bool Vault::defines_queue(const std::string& name) {
+  const auto definitions = recover().definitions;
+  return std::ranges::any_of(definitions, [&](const persistence::Define& definition) {
+    return definition.kind == persistence::Kind::Queue && definition.name == name;
+  });
+}
+
+persistence::Recovery Vault::recover() {
+  persistence::Recovery recovery;
+  require(store_.recover(recovery).ok(), "the store does not recover");
+  return recovery;
+}
+
+}  // namespace harrier::simulation

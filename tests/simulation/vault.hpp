@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Vault: the store of a simulated broker. Batches wait in line, one line per shard, until the world
+// makes the oldest of a line durable; only then does a MemoryStore get it, so that what that holds
+// is what a crash would leave. It knows which persistent messages still wait, and with them which
+// confirms would be lies.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "broker/core/ids.hpp"
+#include "persistence/memory_store.hpp"
+
+namespace harrier::simulation {
+
+class Vault {
+ public:
+  explicit Vault(unsigned shards) : lines_(shards) {}
+
+  void commit(broker::ShardId shard, persistence::WriteBatch batch, std::uint64_t number);
+  // Makes the shard's oldest batch durable and returns its number; nullopt if none waits.
+  std::optional<std::uint64_t> write_next(broker::ShardId shard);
+  bool idle(broker::ShardId shard) const { return lines_[shard].waiting.empty(); }
+
+  // A client has read a confirm (or a commit-ok) of a message that at least `copies` stored queues
+  // must have got.
+  void confirmed(std::uint64_t message, std::size_t copies);
+  bool defines_queue(const std::string& name);
+  persistence::Recovery recover();
+  std::uint64_t stored_count() const { return stored_; }
+
+ private:
+  struct Line {
+    std::deque<persistence::WriteBatch> waiting;
+    std::uint64_t written = 0;
+  };
+  struct Copies {
+    std::size_t waiting = 0;
+    std::size_t durable = 0;
+    bool confirmed = false;
+  };
+
+  persistence::MemoryStore store_;
+  std::vector<Line> lines_;
+  std::map<std::uint64_t, Copies> messages_;
+  std::uint64_t stored_ = 0;
+};
+
+}  // namespace harrier::simulation
