@@ -240,18 +240,34 @@ void Control::answer_when_seen(const ReplyTo& to, Result result) {
 }
 
 void Control::end_turn() {
-  std::vector<NewTopology> cuts;
+  std::vector<NewTopology> topologies;
   for (auto& [name, vhost] : vhosts_) {
     if (!std::exchange(vhost.changed, false)) continue;
-    cuts.push_back({epoch_ + 1, name, vhost.registry.snapshot()});
+    topologies.push_back({epoch_ + 1, name, vhost.registry.snapshot()});
   }
-  if (!cuts.empty()) {
+  if (!topologies.empty()) {
     ++epoch_;
-    for (unsigned shard = 0; shard < engine_.shards(); ++shard) {
-      for (const NewTopology& cut : cuts) engine_.send(static_cast<ShardId>(shard), cut);
-    }
+    const std::uint64_t batch = engine_.records_so_far() > 0 ? engine_.current_batch() : 0;
+    cuts_.push_back({batch, std::move(topologies)});
   }
+  hand_out();
   release_answers();
+}
+
+void Control::on_durable() {
+  hand_out();
+  release_answers();
+}
+
+void Control::hand_out() {
+  while (!cuts_.empty() && cuts_.front().batch <= engine_.durable_through()) {
+    for (unsigned shard = 0; shard < engine_.shards(); ++shard) {
+      for (const NewTopology& topology : cuts_.front().topologies) {
+        engine_.send(static_cast<ShardId>(shard), topology);
+      }
+    }
+    cuts_.pop_front();
+  }
 }
 
 void Control::on_topology_seen(const TopologySeen& seen) {

@@ -32,7 +32,7 @@ class Control {
   void on_request(ControlRequest& request);
   void on_queue_dropped(const QueueDropped& dropped);
   void on_topology_seen(const TopologySeen& seen);
-  void on_durable() { release_answers(); }
+  void on_durable();
   void end_turn();
 
  private:
@@ -41,6 +41,12 @@ class Control {
     std::string name;
     routing::Registry registry;
     bool changed = true;
+  };
+  // Topologies on their way out. None is seen before what it defines is durable: else a message
+  // could be confirmed in a durable queue that a crash forgets.
+  struct Cut {
+    std::uint64_t batch = 0;
+    std::vector<NewTopology> topologies;
   };
   struct Answer {
     std::uint64_t epoch = 0;  // every shard has seen it
@@ -70,6 +76,7 @@ class Control {
                       std::string_view transient_queue);
   void remove_queue(Vhost& vhost, const routing::QueueEntry& queue);
   void answer_when_seen(const ReplyTo& to, Result result);
+  void hand_out();
   void release_answers();
 
   Engine& engine_;
@@ -77,7 +84,8 @@ class Control {
   std::uint64_t next_queue_ = 1;
   std::uint64_t next_deletion_ = 1;
   std::unordered_map<std::uint64_t, Deletion> deletions_;
-  std::uint64_t epoch_ = 0;          // of the newest topology that was handed out
+  std::uint64_t epoch_ = 0;          // of the newest topology that was cut
+  std::deque<Cut> cuts_;             // not handed out yet
   std::vector<std::uint64_t> seen_;  // by each shard
   std::deque<Answer> answers_;       // in epoch order
 };

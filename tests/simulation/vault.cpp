@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "persistence/definitions.hpp"
 #include "tests/simulation/ledger.hpp"
 
 namespace harrier::simulation {
@@ -16,7 +17,7 @@ template <class Visit>
 void for_each_enqueue(const persistence::WriteBatch& batch, Visit&& visit) {
   for (const persistence::Record& record : batch.records()) {
     if (const auto* enqueue = std::get_if<Enqueue>(&record))
-      visit(Ledger::read_body(enqueue->message->body()));
+      visit(Ledger::read_body(enqueue->message->body()), enqueue->queue);
   }
 }
 
@@ -26,7 +27,9 @@ void Vault::commit(broker::ShardId shard, persistence::WriteBatch batch, std::ui
   Line& line = lines_[shard];
   require(number == line.written + line.waiting.size() + 1, "write batches are not consecutive");
   require(!batch.empty(), "an empty write batch");
-  for_each_enqueue(batch, [this](std::uint64_t message) {
+  for_each_enqueue(batch, [this](std::uint64_t message, persistence::QueueId queue) {
+    require(defined_.contains(queue), "message " + std::to_string(message) +
+                                          " is in a durable queue that a crash would forget");
     Copies& copies = messages_[message];
     require(!copies.confirmed,
             "message " + std::to_string(message) + " was confirmed before it went to the store");
@@ -40,11 +43,18 @@ std::optional<std::uint64_t> Vault::write_next(broker::ShardId shard) {
   if (line.waiting.empty()) return std::nullopt;
   persistence::WriteBatch batch = std::move(line.waiting.front());
   line.waiting.pop_front();
-  for_each_enqueue(batch, [this](std::uint64_t message) {
+  for_each_enqueue(batch, [this](std::uint64_t message, persistence::QueueId) {
     --messages_[message].waiting;
     ++messages_[message].durable;
     ++stored_;
   });
+  for (const persistence::Record& record : batch.records()) {
+    const auto* define = std::get_if<persistence::Define>(&record);
+    if (define == nullptr || define->kind != persistence::Kind::Queue) continue;
+    const auto queue = persistence::decode_queue(define->value);
+    require(queue.has_value(), "the definition of queue " + define->name + " cannot be read");
+    defined_.insert(queue->id);
+  }
   // By way of its bytes, as a journal would.
   auto decoded = persistence::decode(persistence::encode(batch));
   require(decoded && *decoded == batch, "a write batch does not survive its encoding");

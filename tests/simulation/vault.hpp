@@ -49,6 +49,7 @@ class Vault {
   persistence::MemoryStore store_;
   std::vector<Line> lines_;
   std::map<std::uint64_t, Copies> messages_;
+  std::set<persistence::QueueId> defined_;  // queues whose definition has ever been durable
   std::uint64_t stored_ = 0;
 };
 
