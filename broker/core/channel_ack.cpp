@@ -146,6 +146,7 @@ void Channel::update_consumers(std::function<void()> then) {
     changes.push_back({consumer.queue, {ref_, number}, consumer.prefetch, global_limit_ != 0, to});
   }
   grant_queue_.clear();
+  engine().drop_deferred(ref_);
   updating_consumers_ = true;
   for (const SetPrefetch& change : changes) engine().send_to_queue(change.queue, change);
 }

@@ -222,6 +222,8 @@ void Channel::consume_direct_reply(const protocol::BasicConsume& method, const s
 
 void Channel::on_direct_reply(const DirectReply& reply) {
   if (direct_reply_tag_.empty() || reply.name != direct_reply_name()) return;  // C-492: silently
+  // Replies have no credit; to who does not read they are lost (C-497).
+  if (session_.output().size() >= engine().options().output_high_bytes) return;
   send_deliver(direct_reply_tag_, false, reply.message);
 }
 

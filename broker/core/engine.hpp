@@ -106,6 +106,9 @@ class Engine final : public Outlet {
   void defer(Grant grant) {
     deferred_.push_back(grant);
   }  // sent later in the turn, not inside the caller
+  void drop_deferred(const ChannelRef& channel) {
+    std::erase_if(deferred_, [&](const Grant& g) { return g.consumer.channel == channel; });
+  }
   void reply(const ReplyTo& to, decltype(Reply::result) result);
   bool congested(ShardId to) const;
   void wait_for_window(ConnectionId id) { window_waiters_.insert(id); }
@@ -130,6 +133,7 @@ class Engine final : public Outlet {
  private:
   Queue* find_queue(QueueId id);
   void drop_queue(QueueId id);
+  void note_footprint(const ChannelRef& channel, QueueId queue);
   void report_gone(const std::string& vhost, std::vector<QueueId> queues, const ReplyTo& reply);
 
   void on(Publish& m, ShardId from);

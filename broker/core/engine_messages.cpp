@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What each shard message does when it arrives.
+#include <bit>
 #include <utility>
 
 #include "broker/core/control.hpp"
@@ -19,6 +20,15 @@ void Engine::drop_queue(QueueId id) {
     record(persistence::DropQueue{persistence::QueueId{static_cast<std::uint64_t>(id)}});
   }
   queues_.erase(at);
+}
+
+// A channel that goes through many short-lived queues leaves no trail of those that are gone.
+void Engine::note_footprint(const ChannelRef& channel, QueueId queue) {
+  constexpr std::size_t kSweepMin = 64;
+  std::unordered_set<QueueId>& footprint = footprints_[channel];
+  footprint.insert(queue);
+  if (footprint.size() < kSweepMin || !std::has_single_bit(footprint.size())) return;
+  std::erase_if(footprint, [this](QueueId id) { return !queues_.contains(id); });
 }
 
 // Auto-delete queues that have just gone here; whoever waits is answered once no shard knows them
@@ -58,7 +68,7 @@ void Engine::on(Get& m, ShardId) {
     reply(m.reply, QueueMissing{});
     return;
   }
-  if (!m.no_ack) footprints_[m.channel].insert(m.queue);
+  if (!m.no_ack) note_footprint(m.channel, m.queue);
   reply(m.reply, queue->get(m.channel, m.no_ack, *this));
 }
 
@@ -72,7 +82,7 @@ void Engine::on(Consume& m, ShardId) {
     reply(m.reply, std::move(*refused));
     return;
   }
-  footprints_[m.consumer.channel].insert(m.queue);
+  note_footprint(m.consumer.channel, m.queue);
   reply(m.reply, Done{});
   queue->deliver(*this);
 }

@@ -57,6 +57,7 @@ std::size_t OutputBuffer::gather(std::span<ByteView> slices) const {
 
 void OutputBuffer::consume(std::size_t size) {
   size_ -= size;
+  consumed_total_ += size;
   while (!segments_.empty()) {
     Segment& first = segments_.front();
     const auto held = static_cast<std::size_t>(first.end - first.begin);

@@ -26,6 +26,8 @@ class OutputBuffer {
   bool empty() const { return size_ == 0; }
   std::uint64_t appended_total() const { return appended_total_; }  // ever; heartbeats look at it
 
+  std::uint64_t consumed_total() const { return consumed_total_; }  // what the socket took
+
   // Room for `size` contiguous bytes; commit() says where the writing ended. Nothing else may be
   // called in between.
   std::uint8_t* reserve(std::size_t size);
@@ -52,6 +54,7 @@ class OutputBuffer {
   std::deque<Segment> segments_;
   std::size_t size_ = 0;
   std::uint64_t appended_total_ = 0;
+  std::uint64_t consumed_total_ = 0;
 };
 
 }  // namespace harrier::broker

@@ -216,6 +216,7 @@ Channel* Session::find_channel(std::uint16_t number) {
 }
 
 Channel* Session::find_channel(const ChannelRef& ref) {
+  if (phase_ == Phase::Gone) return nullptr;  // nobody is left to be told
   Channel* channel = find_channel(ref.number);
   if (channel == nullptr || !(channel->ref() == ref) || channel->state() != Channel::State::Open)
     return nullptr;
@@ -272,8 +273,10 @@ bool Session::has_reply_consumer(const ChannelRef& ref, const std::string& reply
 void Session::end_turn() {
   for (const std::uint16_t number : std::exchange(settled_channels_, {})) {
     Channel* channel = find_channel(number);
-    // Nothing follows our own channel.close.
-    if (channel && channel->state() == Channel::State::Open) channel->flush_confirms();
+    // Nothing follows our own channel.close, nor the end of TCP.
+    if (phase_ != Phase::Gone && channel && channel->state() == Channel::State::Open) {
+      channel->flush_confirms();
+    }
   }
 }
 
@@ -380,7 +383,12 @@ void Session::look_at_heartbeats() {
   }
   if (now >= next_receive_look_) {
     next_receive_look_ = now + Millis{heartbeat_s_} * 1000;
-    silent_looks_ = std::exchange(heard_, false) || !wants_input() ? 0 : silent_looks_ + 1;
+    // A peer that takes what we write lives as well; silence while we do not read proves nothing.
+    const std::uint64_t consumed = output_.consumed_total();
+    const bool drained = std::exchange(consumed_seen_, consumed) != consumed;
+    const bool excused = parked_ || blocked_ || waiting_for_window_;
+    const bool heard = std::exchange(heard_, false);
+    silent_looks_ = heard || drained || excused ? 0 : silent_looks_ + 1;
     if (silent_looks_ >= 2) {
       engine_.log(
           2, name() + ": no heartbeat for " + std::to_string(2 * heartbeat_s_) + " s, closing");

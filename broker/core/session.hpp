@@ -205,6 +205,7 @@ class Session {
   bool close_now_ = false;  // TCP closes as soon as the output is written
   bool released_ = false;   // no shard knows of this connection any more
   std::uint64_t appended_seen_ = 0;
+  std::uint64_t consumed_seen_ = 0;
   unsigned silent_looks_ = 0;
   Millis phase_deadline_ = 0;  // 0 = none
   Millis next_send_look_ = 0;

@@ -283,6 +283,8 @@ void Session::drain(Millis delay) {
 void Session::close_silently() { drain(engine_.options().close_grace_ms); }
 
 void Session::force_close(const std::string& reason) {
+  // On its way out already: its release is under way, and has its deadline.
+  if (phase_ == Phase::Closing || phase_ == Phase::Gone) return;
   if (parked_) {  // whatever was asked is no longer waited for; the cleanup finds what came of it
     parked_ = false;
     outstanding_ = 0;
@@ -290,7 +292,7 @@ void Session::force_close(const std::string& reason) {
   }
   if (phase_ == Phase::Running) {
     close_connection(ReplyCode::ConnectionForced, reason, {});
-  } else if (phase_ != Phase::Closing) {
+  } else {
     close_tcp();
   }
   engine_.mark_dirty(*this);
@@ -305,6 +307,8 @@ void Session::peer_gone() {
   output_.clear();
   phase_deadline_ = next_send_look_ = next_receive_look_ = 0;
   heartbeat_s_ = 0;
+  blocked_ = blocked_told_ = waiting_for_window_ = false;
+  credit_due_.clear();
   arm_timers();
   release_all([this] {
     channels_.clear();

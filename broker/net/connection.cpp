@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -43,6 +44,7 @@ void adopt(Shard& shard, int socket, asio::ip::tcp protocol) {
     asio::ip::tcp::socket adopted(shard.context());
     asio::error_code error;
     adopted.assign(protocol, socket, error);
+    if (error) ::close(socket);
     return error ? nullptr : Connection::open(shard, std::move(adopted));
   });
 }
@@ -99,10 +101,7 @@ void Connection::feed(protocol::ByteView bytes) {
 
 void Connection::flush() {
   if (session_ == nullptr) return;
-  if (!lingering_ && !writing_ && !write()) {
-    lost();
-    return;
-  }
+  if (!lingering_ && !writing_ && socket_.is_open() && !write()) lost();
   if (session_->finished()) {
     session_ = nullptr;
     if (!lingering_) {
@@ -112,11 +111,12 @@ void Connection::flush() {
     shard_.forget(id_);
     return;
   }
+  if (lingering_ || !socket_.is_open()) return;
   if (session_->wants_close()) {
     finish();
     return;
   }
-  if (lingering_ || !session_->wants_input()) return;
+  if (!session_->wants_input()) return;
   if (!pending_.empty()) feed({});
   if (session_->wants_input()) arm_read();
 }

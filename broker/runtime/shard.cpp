@@ -50,7 +50,8 @@ void Shard::adopt(std::function<std::shared_ptr<Link>()> open) {
     }
     links_.emplace(link->id(), link);
     link->start();
-    if (!shutdown_reason_.empty()) engine_.shut_down(shutdown_reason_);  // accepted just before
+    if (shutdown_reason_.empty()) return;
+    if (Session* late = engine_.find_session(link->id())) late->force_close(shutdown_reason_);
   });
 }
 

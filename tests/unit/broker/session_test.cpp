@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "broker/auth/builtin_authenticator.hpp"
+#include "broker/core/direct_reply.hpp"
 #include "broker/core/engine.hpp"
 
 namespace harrier::broker {
@@ -138,6 +139,73 @@ TEST_F(SessionTest, IsReleasedAlthoughItWentInTheMiddleOfACommit) {
   session.peer_gone();
   exchange();
   EXPECT_TRUE(session.finished());
+}
+
+TEST_F(SessionTest, SaysNothingAfterThePeerWentAndIsReleased) {
+  Session& owner = open(1);
+  protocol::QueueDeclare declare;
+  declare.queue = "q";
+  send(owner, 1, declare);
+  exchange();
+
+  Session& session = open(0);
+  protocol::BasicConsume consume;
+  consume.queue = "q";
+  send(session, 1, consume);
+  exchange();
+  send(session, 1, protocol::ConfirmSelect{});
+  publish(session, "q");
+  said(session);
+  session.peer_gone();
+  engines[0]->end_turn();
+  for (ShardMessage& message : std::exchange(engines[0]->outbox(1), {}).rest) {
+    engines[1]->handle(std::move(message), 0);
+  }
+  engines[1]->end_turn();
+  // The confirm comes before the release is complete, and finds nobody.
+  for (ShardMessage& message : std::exchange(engines[1]->outbox(0), {}).rest) {
+    engines[0]->handle(std::move(message), 1);
+    engines[0]->end_turn();
+    EXPECT_TRUE(session.output().empty());
+  }
+  EXPECT_TRUE(session.finished());
+}
+
+TEST_F(SessionTest, AShutdownLeavesACloseInProgressAlone) {
+  Session& owner = open(1);
+  protocol::QueueDeclare declare;
+  declare.queue = "q";
+  send(owner, 1, declare);
+  exchange();
+
+  Session& session = open(0);
+  protocol::BasicConsume consume;
+  consume.queue = "q";
+  send(session, 1, consume);
+  exchange();
+  said(session);
+  send(session, 0, protocol::ConnectionClose{});
+  EXPECT_TRUE(session.parked());
+  session.force_close("shutdown");
+  exchange();
+  EXPECT_EQ(said(session), std::vector<std::string>{"connection.close-ok"});
+}
+
+TEST_F(SessionTest, DirectRepliesToWhoDoesNotReadAreLostInsteadOfKept) {
+  Session& session = open(0);
+  protocol::BasicConsume consume;
+  consume.queue = "amq.rabbitmq.reply-to";
+  consume.no_ack = true;
+  send(session, 1, consume);
+  const ChannelRef channel{session.id(), 1, 1};
+  const std::string name = make_direct_reply_name(channel, engines[0]->random_name(""));
+  ASSERT_TRUE(session.has_reply_consumer(channel, name));
+
+  const std::array<std::uint8_t, 2> no_properties = {0, 0};
+  const Bytes body(1'000);
+  const auto reply = protocol::Message::create("", name, no_properties, body);
+  for (int i = 0; i < 10'000; ++i) engines[0]->handle(DirectReply{channel, name, reply}, 0);
+  EXPECT_LT(session.output().size(), engines[0]->options().output_high_bytes + 10 * body.size());
 }
 
 }  // namespace
