@@ -219,18 +219,23 @@ void Engine::commit_batch() {
   }
 }
 
+// An alarm ends below three quarters of the limit, or it would come and go with every message.
+bool Engine::memory_is_high() const {
+  const std::uint64_t limit = options_.memory_limit_bytes;
+  return world_.message_bytes() > (alarm_.memory ? limit - limit / 4 : limit);
+}
+
 // Every shard looks, because the one that fills the memory may be the only one awake; the control
 // shard decides, so that an alarm has one beginning and one end.
 void Engine::check_memory() {
   next_memory_check_ = now_ + kMemoryCheckMs;
   if (options_.memory_limit_bytes == 0) return;
-  const bool high = world_.message_bytes() > options_.memory_limit_bytes;
-  if (high != alarm_.memory) send(kControlShard, MemoryCrossed{});
+  if (memory_is_high() != alarm_.memory) send(kControlShard, MemoryCrossed{});
 }
 
 void Engine::decide_memory_alarm() {
   const std::uint64_t used = world_.message_bytes();
-  const bool high = used > options_.memory_limit_bytes;
+  const bool high = memory_is_high();
   if (high == alarm_.memory) return;
   log(2, high ? "memory alarm: messages hold " + std::to_string(used) + " bytes, the limit is " +
                     std::to_string(options_.memory_limit_bytes) + "; publishers are blocked"

@@ -166,6 +166,7 @@ class Engine final : public Outlet {
   void on(MemoryCrossed& m, ShardId from);
   void on(Durable& m, ShardId from);
 
+  bool memory_is_high() const;
   void check_memory();
   void decide_memory_alarm();
   void commit_batch();

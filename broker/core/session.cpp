@@ -383,12 +383,14 @@ void Session::look_at_heartbeats() {
   }
   if (now >= next_receive_look_) {
     next_receive_look_ = now + Millis{heartbeat_s_} * 1000;
-    // A peer that takes what we write lives as well; silence while we do not read proves nothing.
+    // Silence while we do not read proves nothing; where we stopped because too much is unsent, the
+    // peer lives as long as it takes some of it.
     const std::uint64_t consumed = output_.consumed_total();
     const bool drained = std::exchange(consumed_seen_, consumed) != consumed;
     const bool excused = parked_ || blocked_ || waiting_for_window_;
     const bool heard = std::exchange(heard_, false);
-    silent_looks_ = heard || drained || excused ? 0 : silent_looks_ + 1;
+    const bool backed_up = !excused && !wants_input();
+    silent_looks_ = heard || excused || (backed_up && drained) ? 0 : silent_looks_ + 1;
     if (silent_looks_ >= 2) {
       engine_.log(
           2, name() + ": no heartbeat for " + std::to_string(2 * heartbeat_s_) + " s, closing");

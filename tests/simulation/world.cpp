@@ -206,8 +206,9 @@ void World::flush(Shard& shard, Link& link, std::size_t size) {
   }
   if (session.finished()) {
     link.session = nullptr;
-    shard.engine->forget(link.id);
-    std::erase_if(shard.links, [&](const LinkPtr& other) { return other->id == link.id; });
+    const broker::ConnectionId id = link.id;  // erasing may end the link's life
+    shard.engine->forget(id);
+    std::erase_if(shard.links, [&](const LinkPtr& other) { return other->id == id; });
     return;
   }
   if (link.told) return;
