@@ -69,6 +69,21 @@ class SessionTest : public testing::Test {
     return session;
   }
 
+  // On shard 0, with a consumer of "q", which lives on shard 1 because that is where it was
+  // declared.
+  Session& open_consuming_from_the_other_shard() {
+    protocol::QueueDeclare declare;
+    declare.queue = "q";
+    send(open(1), 1, declare);
+    exchange();
+    Session& session = open(0);
+    protocol::BasicConsume consume;
+    consume.queue = "q";
+    send(session, 1, consume);
+    exchange();
+    return session;
+  }
+
   template <class M>
   static void send(Session& session, std::uint16_t channel, const M& method) {
     Bytes bytes(protocol::frame_size(method));
@@ -121,17 +136,7 @@ TEST_F(SessionTest, NothingFollowsChannelClose) {
 }
 
 TEST_F(SessionTest, IsReleasedAlthoughItWentInTheMiddleOfACommit) {
-  Session& owner = open(1);  // its queue is placed on its shard
-  protocol::QueueDeclare declare;
-  declare.queue = "q";
-  send(owner, 1, declare);
-  exchange();
-
-  Session& session = open(0);
-  protocol::BasicConsume consume;
-  consume.queue = "q";
-  send(session, 1, consume);
-  exchange();
+  Session& session = open_consuming_from_the_other_shard();
   send(session, 1, protocol::TxSelect{});
   publish(session, "q");
   send(session, 1, protocol::TxCommit{});
@@ -142,17 +147,7 @@ TEST_F(SessionTest, IsReleasedAlthoughItWentInTheMiddleOfACommit) {
 }
 
 TEST_F(SessionTest, SaysNothingAfterThePeerWentAndIsReleased) {
-  Session& owner = open(1);
-  protocol::QueueDeclare declare;
-  declare.queue = "q";
-  send(owner, 1, declare);
-  exchange();
-
-  Session& session = open(0);
-  protocol::BasicConsume consume;
-  consume.queue = "q";
-  send(session, 1, consume);
-  exchange();
+  Session& session = open_consuming_from_the_other_shard();
   send(session, 1, protocol::ConfirmSelect{});
   publish(session, "q");
   said(session);
@@ -172,17 +167,7 @@ TEST_F(SessionTest, SaysNothingAfterThePeerWentAndIsReleased) {
 }
 
 TEST_F(SessionTest, AShutdownLeavesACloseInProgressAlone) {
-  Session& owner = open(1);
-  protocol::QueueDeclare declare;
-  declare.queue = "q";
-  send(owner, 1, declare);
-  exchange();
-
-  Session& session = open(0);
-  protocol::BasicConsume consume;
-  consume.queue = "q";
-  send(session, 1, consume);
-  exchange();
+  Session& session = open_consuming_from_the_other_shard();
   said(session);
   send(session, 0, protocol::ConnectionClose{});
   EXPECT_TRUE(session.parked());
