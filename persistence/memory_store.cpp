@@ -9,7 +9,9 @@ namespace harrier::persistence {
 Status MemoryStore::recover(Recovery& out) {
   out.definitions.clear();
   out.queues.clear();
+  out.clean = true;
   const std::lock_guard lock(mutex_);
+  paged_.clear();
   out.definitions.reserve(definitions_.size());
   for (const auto& [key, value] : definitions_) {
     out.definitions.push_back({std::get<0>(key), std::get<1>(key), std::get<2>(key), value});
@@ -46,8 +48,31 @@ void MemoryStore::fetch(QueueId queue, Seq from, std::size_t bytes_max, OnFetche
     if (const QueueContents* const contents = find(queue)) {
       fetched.next = contents->read(from, bytes_max, fetched.messages);
     }
+    const auto paged = paged_.find(queue);
+    if (paged != paged_.end()) {
+      std::vector<StoredMessage> transient;
+      const std::optional<Seq> next = paged->second.read(from, bytes_max, transient);
+      fetched = merge(std::move(fetched), {Status(), std::move(transient), next}, bytes_max);
+    }
   }
   done(std::move(fetched));
+}
+
+void MemoryStore::page_out(QueueId queue, std::vector<StoredMessage> messages, OnDurable done) {
+  {
+    const std::lock_guard lock(mutex_);
+    QueueContents& contents = paged_[queue];
+    for (StoredMessage& message : messages) contents.insert(std::move(message));
+  }
+  done(Status());
+}
+
+void MemoryStore::drop_paged(QueueId queue, Seq from, Seq up_to) {
+  const std::lock_guard lock(mutex_);
+  const auto found = paged_.find(queue);
+  if (found == paged_.end()) return;
+  found->second.erase_range(from, up_to);
+  if (found->second.size() == 0) paged_.erase(found);
 }
 
 StoreStats MemoryStore::stats() const {
@@ -91,7 +116,8 @@ void MemoryStore::apply(const DropQueue& record) {
 }
 
 void MemoryStore::apply(const Purge& record) {
-  if (QueueContents* const contents = find(record.queue)) contents->erase_up_to(record.up_to);
+  if (QueueContents* const contents = find(record.queue))
+    contents->erase_range(record.from, record.up_to);
 }
 
 void MemoryStore::apply(Define& record) {

@@ -23,6 +23,8 @@ class MemoryStore final : public MessageStore {
   Status recover(Recovery& out) override;
   void commit(WriteBatch batch, OnDurable done) override;
   void fetch(QueueId queue, Seq from, std::size_t bytes_max, OnFetched done) override;
+  void page_out(QueueId queue, std::vector<StoredMessage> messages, OnDurable done) override;
+  void drop_paged(QueueId queue, Seq from, Seq up_to) override;
   StoreStats stats() const override;
 
  private:
@@ -39,6 +41,7 @@ class MemoryStore final : public MessageStore {
 
   mutable std::mutex mutex_;
   std::unordered_map<QueueId, QueueContents> queues_;
+  std::unordered_map<QueueId, QueueContents> paged_;
   std::map<DefinitionKey, Bytes> definitions_;
   std::vector<QueueContents> dropped_;  // during commit(): to be freed after the mutex
   StoreStats written_;  // batches, records, bytes; what is held now is counted when asked

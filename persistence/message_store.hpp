@@ -46,7 +46,10 @@ struct Recovery {
   // Asked for: content_size of each queue's head, as in fetch(); 0 means no head.
   std::size_t head_bytes_max = std::numeric_limits<std::size_t>::max();
 
-  // Given back. Definitions by kind, vhost, name. Queues by id: those that have seen an Enqueue
+  // Given back. False after a crash: what a queue holds may have been delivered before, though no
+  // Requeue says so.
+  bool clean = true;
+  // Definitions by kind, vhost, name. Queues by id: those that have seen an Enqueue
   // and no DropQueue since, the emptied ones included. A queue that no definition names is left
   // over from a crash between two batches: drop it.
   std::vector<Define> definitions;
@@ -58,6 +61,9 @@ struct Fetched {
   std::vector<StoredMessage> messages;  // ascending
   std::optional<Seq> next;              // first message that did not fit; nullopt: that was all
 };
+
+// Two pages of one queue, each read with bytes_max from the same position, as one page.
+Fetched merge(Fetched a, Fetched b, std::size_t bytes_max);
 
 using OnDurable = std::function<void(const Status&)>;
 using OnFetched = std::function<void(Fetched)>;
@@ -88,6 +94,13 @@ class MessageStore {
   // least one if there is any. Sees every batch whose done was ok before the call, and never a part
   // of a batch. An unknown queue is empty.
   virtual void fetch(QueueId queue, Seq from, std::size_t bytes_max, OnFetched done) = 0;
+
+  // Transient messages that memory has no room for, of one queue, at positions that the queue does
+  // not hold yet: fetch() gives them among the durable ones once `done` was called, in order with
+  // the dones of commit(). They count nowhere, and are gone after a restart.
+  virtual void page_out(QueueId queue, std::vector<StoredMessage> messages, OnDurable done) = 0;
+  // Those from `from` to `up_to`, both included, are not wanted any more.
+  virtual void drop_paged(QueueId queue, Seq from, Seq up_to) = 0;
 
   virtual StoreStats stats() const = 0;
 

@@ -56,11 +56,9 @@ void QueueContents::set_delivery_count(Seq seq, std::uint32_t delivery_count) {
   if (StoredMessage* const slot = find(seq)) slot->delivery_count = delivery_count;
 }
 
-void QueueContents::erase_up_to(Seq seq) {
-  while (!slots_.empty() && slots_.front().seq <= seq) {
-    if (!is_empty(slots_.front())) empty(slots_.front());
-    slots_.pop_front();
-    --empty_slots_;
+void QueueContents::erase_range(Seq from, Seq up_to) {
+  for (auto at = lower_bound(from); at != slots_.end() && at->seq <= up_to; ++at) {
+    if (!is_empty(*at)) empty(*at);
   }
   close_up();
 }

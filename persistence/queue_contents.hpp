@@ -27,7 +27,7 @@ class QueueContents {
   void insert(StoredMessage message);  // replaces the one at this position
   void erase(Seq seq);                 // unknown positions are ignored, here and below
   void set_delivery_count(Seq seq, std::uint32_t delivery_count);
-  void erase_up_to(Seq seq);
+  void erase_range(Seq from, Seq up_to);  // both included
 
   // Appends messages from `from` on, see MessageStore::fetch; returns the first that did not fit.
   std::optional<Seq> read(Seq from, std::size_t bytes_max, std::vector<StoredMessage>& out) const;

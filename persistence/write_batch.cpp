@@ -104,6 +104,7 @@ void put(Sink& sink, const DropQueue& record) {
 template <class Sink>
 void put(Sink& sink, const Purge& record) {
   put_id(sink, record.queue);
+  sink.u64(record.from);
   sink.u64(record.up_to);
 }
 
@@ -207,10 +208,17 @@ Record get_define(ByteReader& reader) {
   return record;
 }
 
-template <class T>
-Record get_position(ByteReader& reader) {
+Record get_settle(ByteReader& reader) {
   const QueueId queue = get_queue(reader);
-  return T{queue, reader.u64()};
+  return Settle{queue, reader.u64()};
+}
+
+Record get_purge(ByteReader& reader) {
+  Purge record;
+  record.queue = get_queue(reader);
+  record.from = reader.u64();
+  record.up_to = reader.u64();
+  return record;
 }
 
 Record get_record(ByteReader& reader) {
@@ -218,13 +226,13 @@ Record get_record(ByteReader& reader) {
     case tag_of<Enqueue>():
       return get_enqueue(reader);
     case tag_of<Settle>():
-      return get_position<Settle>(reader);
+      return get_settle(reader);
     case tag_of<Requeue>():
       return get_requeue(reader);
     case tag_of<DropQueue>():
       return DropQueue{get_queue(reader)};
     case tag_of<Purge>():
-      return get_position<Purge>(reader);
+      return get_purge(reader);
     case tag_of<Define>():
       return get_define(reader);
     case tag_of<Forget>():

@@ -13,7 +13,7 @@
 //             | 2:u8 queue:u64 seq:u64                                    Settle
 //             | 3:u8 queue:u64 seq:u64 delivery-count:u32                 Requeue
 //             | 4:u8 queue:u64                                            DropQueue
-//             | 5:u8 queue:u64 up-to:u64                                  Purge
+//             | 5:u8 queue:u64 from:u64 up-to:u64                         Purge
 //             | 6:u8 kind:u8 vhost:long name:long value:long              Define
 //             | 7:u8 kind:u8 vhost:long name:long                         Forget
 //   expiry    = 0:u8 | 1:u8 expires-at:i64
@@ -86,9 +86,11 @@ struct DropQueue {
   friend bool operator==(const DropQueue&, const DropQueue&) = default;
 };
 
-// Every message of the queue up to and including `up_to` leaves it, also those in delivery.
+// Every message of the queue from `from` to `up_to`, both included, leaves it, also those in
+// delivery.
 struct Purge {
   QueueId queue{};
+  Seq from = 0;
   Seq up_to = 0;
   friend bool operator==(const Purge&, const Purge&) = default;
 };
@@ -112,12 +114,24 @@ struct Forget {
 
 using Record = std::variant<Enqueue, Settle, Requeue, DropQueue, Purge, Define, Forget>;
 
+// A transaction over queues of several shards is in as many batches, one of each. They become
+// durable together or not at all.
+struct TransactionPart {
+  std::uint64_t transaction = 0;  // never reused while the process lives
+  std::uint32_t parts = 0;        // batches that have one
+  friend bool operator==(const TransactionPart&, const TransactionPart&) = default;
+};
+
 class WriteBatch {
  public:
   void add(Record record) { records_.push_back(std::move(record)); }
   void reserve(std::size_t count) { records_.reserve(count); }
 
-  bool empty() const { return records_.empty(); }
+  // Not encoded: a store that has applied all parts has kept the promise.
+  void join(TransactionPart part) { joined_.push_back(part); }
+  const std::vector<TransactionPart>& joined() const { return joined_; }
+
+  bool empty() const { return records_.empty() && joined_.empty(); }
   std::size_t size() const { return records_.size(); }
   const std::vector<Record>& records() const { return records_; }  // in the order of add()
   std::vector<Record> take_records() && { return std::move(records_); }
@@ -126,6 +140,7 @@ class WriteBatch {
 
  private:
   std::vector<Record> records_;
+  std::vector<TransactionPart> joined_;
 };
 
 // Bytes that a message stands for in budgets and counts: exchange, routing key, properties, body.

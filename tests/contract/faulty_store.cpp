@@ -18,7 +18,7 @@ Status FaultyStore::recover(persistence::Recovery& out) {
 void FaultyStore::commit(persistence::WriteBatch batch, persistence::OnDurable done) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({std::move(batch), std::move(done), committed_++});
+    waiting_.push_back({std::move(batch), std::move(done), committed_++, {}, {}});
   }
   queued_.notify_all();
 }
@@ -26,6 +26,22 @@ void FaultyStore::commit(persistence::WriteBatch batch, persistence::OnDurable d
 void FaultyStore::fetch(persistence::QueueId queue, persistence::Seq from, std::size_t bytes_max,
                         persistence::OnFetched done) {
   inner_.fetch(queue, from, bytes_max, std::move(done));
+}
+
+void FaultyStore::page_out(persistence::QueueId queue,
+                           std::vector<persistence::StoredMessage> messages,
+                           persistence::OnDurable done) {
+  if (messages.empty()) return inner_.page_out(queue, {}, std::move(done));
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({{}, std::move(done), committed_++, queue, std::move(messages)});
+  }
+  queued_.notify_all();
+}
+
+void FaultyStore::drop_paged(persistence::QueueId queue, persistence::Seq from,
+                             persistence::Seq up_to) {
+  inner_.drop_paged(queue, from, up_to);
 }
 
 persistence::StoreStats FaultyStore::stats() const {
@@ -101,7 +117,12 @@ Status FaultyStore::make_durable(Waiting& waiting) {
   }
   if (!write) return status;
   Status inner_status = Status::failed("the decorated store did not complete the commit");
-  inner_.commit(std::move(waiting.batch), [&](const Status& result) { inner_status = result; });
+  const auto completed = [&](const Status& result) { inner_status = result; };
+  if (waiting.paged.empty()) {
+    inner_.commit(std::move(waiting.batch), completed);
+  } else {
+    inner_.page_out(waiting.paged_queue, std::move(waiting.paged), completed);
+  }
   HARRIER_CHECK(inner_status.ok());
   return status;
 }

@@ -38,6 +38,11 @@ class FaultyStore final : public persistence::MessageStore {
   // Sees what is durable, which is the least that the seam promises.
   void fetch(persistence::QueueId queue, persistence::Seq from, std::size_t bytes_max,
              persistence::OnFetched done) override;
+  // Queued like a commit, so that its done keeps its place.
+  void page_out(persistence::QueueId queue, std::vector<persistence::StoredMessage> messages,
+                persistence::OnDurable done) override;
+  void drop_paged(persistence::QueueId queue, persistence::Seq from,
+                  persistence::Seq up_to) override;
   persistence::StoreStats stats() const override;
 
   // False if nothing is queued.
@@ -56,6 +61,8 @@ class FaultyStore final : public persistence::MessageStore {
     persistence::WriteBatch batch;
     persistence::OnDurable done;
     std::uint64_t number = 0;
+    persistence::QueueId paged_queue{};
+    std::vector<persistence::StoredMessage> paged;  // not empty: a page_out
   };
 
   persistence::Status make_durable(Waiting& waiting);

@@ -40,6 +40,14 @@ void StoreContract::commit(WriteBatch batch) {
   ASSERT_TRUE(status.ok()) << status.error();
 }
 
+void StoreContract::page_out(std::uint64_t queue, std::vector<StoredMessage> messages) {
+  const auto done = std::make_shared<std::promise<Status>>();
+  store().page_out(QueueId{queue}, std::move(messages),
+                   [done](const Status& status) { done->set_value(status); });
+  const Status status = done->get_future().get();
+  ASSERT_TRUE(status.ok()) << status.error();
+}
+
 Fetched StoreContract::fetch(std::uint64_t queue, Seq from, std::size_t bytes_max) {
   return fetch_page(store(), QueueId{queue}, from, bytes_max);
 }
@@ -120,15 +128,45 @@ TEST_P(StoreContract, RequeueKeepsThePositionAndTheCount) {
 TEST_P(StoreContract, PurgeIsInclusiveAndKeepsTheCounter) {
   commit(
       batch_of({enqueue(1, 1, "a"), enqueue(1, 2, "b"), enqueue(1, 3, "c"), enqueue(2, 1, "d")}));
-  commit(batch_of({Purge{QueueId{1}, 2}, Purge{QueueId{9}, 2}}));
+  commit(batch_of({Purge{QueueId{1}, 0, 2}, Purge{QueueId{9}, 0, 2}}));
   EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), Seqs{3});
-  commit(batch_of({Purge{QueueId{1}, 100}}));
+  commit(batch_of({Purge{QueueId{1}, 0, 100}}));
   reopen();
   const Contents contents = contents_of(store(), kAll, kAll);
   EXPECT_EQ(contents.queues.at(1), std::vector<std::string>{});
   EXPECT_EQ(contents.seq_max.at(1), 3u);
   EXPECT_EQ(contents.queues.at(2).size(), 1u);
   EXPECT_EQ(contents.queues.size(), 2u);
+}
+
+TEST_P(StoreContract, PurgeTakesNothingOutsideItsRange) {
+  commit(batch_of({enqueue(1, 1, "a"), enqueue(1, 2, "b"), enqueue(1, 3, "c")}));
+  reopen();
+  commit(batch_of({enqueue(1, 4, "d"), enqueue(1, 5, "e"), Purge{QueueId{1}, 2, 4}}));
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), (Seqs{1, 5}));
+  reopen();
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), (Seqs{1, 5}));
+}
+
+TEST_P(StoreContract, PagedOutMessagesComeBackInOrderAndAreGoneAfterARestart) {
+  commit(batch_of({enqueue(1, 2, "two"), enqueue(1, 4, "four")}));
+  page_out(1, {{1, make_message("one"), 11, 12, 3}, {3, make_message("three"), 0, {}, 0}});
+  page_out(1, {{5, make_message("five"), 0, {}, 0}});
+  const Fetched all = fetch(1, 0, kAll);
+  EXPECT_EQ(seqs(all.messages), (Seqs{1, 2, 3, 4, 5}));
+  EXPECT_EQ(to_text(all.messages[0]), to_text({1, make_message("one"), 11, 12, 3}));
+  const Fetched page = fetch(1, 2, 1);
+  EXPECT_EQ(seqs(page.messages), Seqs{2});
+  EXPECT_EQ(page.next, 3u);
+  const Fetched last = fetch(1, 3, 2 * content_size(*all.messages[2].message));
+  EXPECT_EQ(seqs(last.messages), (Seqs{3, 4}));
+  EXPECT_EQ(last.next, 5u);
+  store().drop_paged(QueueId{1}, 1, 3);
+  store().drop_paged(QueueId{7}, 1, 3);
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), (Seqs{2, 4, 5}));
+  EXPECT_EQ(store().stats().messages, 2u);
+  reopen();
+  EXPECT_EQ(contents_of(store(), kAll, kAll).queues.at(1).size(), 2u);
 }
 
 TEST_P(StoreContract, DropTakesTheWholeQueue) {

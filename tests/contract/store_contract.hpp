@@ -9,6 +9,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -39,6 +40,7 @@ class StoreContract : public testing::TestWithParam<StoreUnderContract> {
   void reopen() { harness_->reopen(); }
   // Commits and waits until the batch is durable.
   void commit(persistence::WriteBatch batch);
+  void page_out(std::uint64_t queue, std::vector<persistence::StoredMessage> messages);
   persistence::Fetched fetch(std::uint64_t queue, persistence::Seq from, std::size_t bytes_max);
 
  private:

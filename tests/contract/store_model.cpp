@@ -120,7 +120,7 @@ void StoreModel::apply(const WriteBatch& batch) {
     } else if (const auto* p = std::get_if<Purge>(&record)) {
       if (queues_.count(number(p->queue)) == 0) continue;
       auto& messages = queues_[number(p->queue)].messages;
-      messages.erase(messages.begin(), messages.upper_bound(p->up_to));
+      messages.erase(messages.lower_bound(p->from), messages.upper_bound(p->up_to));
     } else if (const auto* define = std::get_if<Define>(&record)) {
       definitions_[{define->kind, define->vhost, define->name}] = define->value;
     } else if (const auto* forget = std::get_if<Forget>(&record)) {
@@ -162,7 +162,7 @@ Record BatchDice::roll_record() {
     case 1:
       return Forget{kind, roll_text(1), roll_text(1)};
     case 2:
-      return Purge{queue, known};
+      return Purge{queue, below(2) == 0 ? 0 : known - below(known), known};
     case 3:
       if (below(4) != 0) break;
       queues_.erase(queues_.begin() + static_cast<std::ptrdiff_t>(slot));

@@ -75,7 +75,7 @@ TEST(QueueContents, EqualsAMapUnderRandomUse) {
         contents.set_delivery_count(seq, count);
         if (const auto found = model.find(seq); found != model.end()) found->second.second = count;
       } else {
-        contents.erase_up_to(seq);
+        contents.erase_range(0, seq);
         model.erase(model.begin(), model.upper_bound(seq));
       }
       ASSERT_EQ(contents.size(), model.size());

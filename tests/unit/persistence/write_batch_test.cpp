@@ -29,7 +29,7 @@ WriteBatch one_of_each() {
   batch.add(Settle{kQueue, 9});
   batch.add(Requeue{kQueue, 10, 3});
   batch.add(DropQueue{kQueue});
-  batch.add(Purge{kQueue, 10});
+  batch.add(Purge{kQueue, 4, 10});
   batch.add(Define{Kind::Queue, "/", "q", {1, 2, 3}});
   batch.add(Forget{Kind::Counter, "", "n"});
   return batch;
@@ -75,8 +75,8 @@ TEST(WriteBatch, OtherBytesAreFixed) {
   EXPECT_EQ(encoded(Requeue{kQueue, 9, 258}),
             (Bytes{0, 0, 0, 1, 3, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 1, 2}));
   EXPECT_EQ(encoded(DropQueue{kQueue}), (Bytes{0, 0, 0, 1, 4, 1, 2, 3, 4, 5, 6, 7, 8}));
-  EXPECT_EQ(encoded(Purge{kQueue, 9}),
-            (Bytes{0, 0, 0, 1, 5, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 9}));
+  EXPECT_EQ(encoded(Purge{kQueue, 4, 9}), (Bytes{0, 0, 0, 1, 5, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0,
+                                                 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 9}));
   EXPECT_EQ(encoded(Define{Kind::Queue, "/", "qn", {7}}),
             (Bytes{0, 0, 0, 1, 6, 3, 0, 0, 0, 1, '/', 0, 0, 0, 2, 'q', 'n', 0, 0, 0, 1, 7}));
   EXPECT_EQ(encoded(Forget{Kind::Binding, "/", "b"}),
