@@ -39,7 +39,8 @@ struct RecoveredQueue {
   std::uint64_t messages = 0;  // all that it holds, the head included
   std::uint64_t bytes = 0;     // their content_size
   std::vector<StoredMessage> head;  // ascending
-  std::optional<Seq> next;          // first message after the head: where to fetch from
+  // Where to fetch what is after the head: at or below its first message.
+  std::optional<Seq> next;
 };
 
 struct Recovery {
@@ -96,8 +97,8 @@ class MessageStore {
   virtual void fetch(QueueId queue, Seq from, std::size_t bytes_max, OnFetched done) = 0;
 
   // Transient messages that memory has no room for, of one queue, at positions that the queue does
-  // not hold yet: fetch() gives them among the durable ones once `done` was called, in order with
-  // the dones of commit(). They count nowhere, and are gone after a restart.
+  // not hold yet: fetch() gives them among the durable ones once `done` was called, which keeps no
+  // order with the dones of commit(). They count nowhere, and are gone after a restart.
   virtual void page_out(QueueId queue, std::vector<StoredMessage> messages, OnDurable done) = 0;
   // Those from `from` to `up_to`, both included, are not wanted any more.
   virtual void drop_paged(QueueId queue, Seq from, Seq up_to) = 0;

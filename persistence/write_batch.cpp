@@ -3,245 +3,20 @@
 
 #include <algorithm>
 #include <limits>
-#include <string_view>
-#include <type_traits>
 
+#include "persistence/record_codec.hpp"
 #include "protocol/check.hpp"
 
 namespace harrier::persistence {
-namespace {
 
-using protocol::as_bytes;
 using protocol::as_text;
 using protocol::ByteReader;
 using protocol::ByteView;
 using protocol::Message;
 
-// The tags are the alternatives' positions plus one, so that the grammar, the variant and the
-// decoder cannot drift apart unnoticed.
-template <class T, std::size_t I = 0>
-constexpr std::uint8_t tag_of() {
-  if constexpr (std::is_same_v<T, std::variant_alternative_t<I, Record>>) {
-    return I + 1;
-  } else {
-    return tag_of<T, I + 1>();
-  }
-}
-static_assert(tag_of<Enqueue>() == 1 && tag_of<Settle>() == 2 && tag_of<Requeue>() == 3 &&
-              tag_of<DropQueue>() == 4 && tag_of<Purge>() == 5 && tag_of<Define>() == 6 &&
-              tag_of<Forget>() == 7 && std::variant_size_v<Record> == 7);
+namespace {
 
 constexpr std::size_t kRecordBytesMin = 9;  // DropQueue; bounds what a false count can allocate
-
-// Two sinks for one description of the format: one counts, the other writes.
-struct Counter {
-  std::size_t size = 0;
-  void u8(std::uint8_t) { size += 1; }
-  void u32(std::uint32_t) { size += 4; }
-  void u64(std::uint64_t) { size += 8; }
-  void raw(ByteView bytes) { size += bytes.size(); }
-};
-
-struct Writer {
-  std::uint8_t* out;
-  void u8(std::uint8_t v) { out = protocol::put_u8(out, v); }
-  void u32(std::uint32_t v) { out = protocol::put_u32(out, v); }
-  void u64(std::uint64_t v) { out = protocol::put_u64(out, v); }
-  void raw(ByteView bytes) { out = protocol::put_raw(out, bytes); }
-};
-
-template <class Sink>
-void put_short(Sink& sink, std::string_view text) {
-  sink.u8(static_cast<std::uint8_t>(text.size()));  // Message holds no longer ones
-  sink.raw(as_bytes(text));
-}
-
-template <class Sink>
-void put_long(Sink& sink, ByteView bytes) {
-  HARRIER_CHECK(bytes.size() <= std::numeric_limits<std::uint32_t>::max());
-  sink.u32(static_cast<std::uint32_t>(bytes.size()));
-  sink.raw(bytes);
-}
-
-template <class Sink, class Id>
-void put_id(Sink& sink, Id id) {
-  sink.u64(static_cast<std::uint64_t>(id));
-}
-
-template <class Sink>
-void put(Sink& sink, const Enqueue& record) {
-  HARRIER_CHECK(record.message);
-  put_id(sink, record.queue);
-  sink.u64(record.seq);
-  sink.u64(static_cast<std::uint64_t>(record.enqueued_at_ms));
-  sink.u8(record.expires_at_ms ? 1 : 0);
-  if (record.expires_at_ms) sink.u64(static_cast<std::uint64_t>(*record.expires_at_ms));
-  const Message& message = *record.message;
-  put_short(sink, message.exchange());
-  put_short(sink, message.routing_key());
-  put_long(sink, message.property_bytes());
-  put_long(sink, message.body());
-}
-
-template <class Sink>
-void put(Sink& sink, const Settle& record) {
-  put_id(sink, record.queue);
-  sink.u64(record.seq);
-}
-
-template <class Sink>
-void put(Sink& sink, const Requeue& record) {
-  put_id(sink, record.queue);
-  sink.u64(record.seq);
-  sink.u32(record.delivery_count);
-}
-
-template <class Sink>
-void put(Sink& sink, const DropQueue& record) {
-  put_id(sink, record.queue);
-}
-
-template <class Sink>
-void put(Sink& sink, const Purge& record) {
-  put_id(sink, record.queue);
-  sink.u64(record.from);
-  sink.u64(record.up_to);
-}
-
-template <class Sink>
-void put(Sink& sink, const Define& record) {
-  sink.u8(static_cast<std::uint8_t>(record.kind));
-  put_long(sink, as_bytes(record.vhost));
-  put_long(sink, as_bytes(record.name));
-  put_long(sink, record.value);
-}
-
-template <class Sink>
-void put(Sink& sink, const Forget& record) {
-  sink.u8(static_cast<std::uint8_t>(record.kind));
-  put_long(sink, as_bytes(record.vhost));
-  put_long(sink, as_bytes(record.name));
-}
-
-template <class Sink>
-void put(Sink& sink, const WriteBatch& batch) {
-  HARRIER_CHECK(batch.size() <= std::numeric_limits<std::uint32_t>::max());
-  sink.u32(static_cast<std::uint32_t>(batch.size()));
-  for (const Record& record : batch.records()) {
-    std::visit(
-        [&sink](const auto& value) {
-          sink.u8(tag_of<std::remove_cvref_t<decltype(value)>>());
-          put(sink, value);
-        },
-        record);
-  }
-}
-
-// --- Decoding: the reader latches what runs past the end; what is in range but wrong fails it. ---
-
-QueueId get_queue(ByteReader& reader) { return QueueId{reader.u64()}; }
-
-std::int64_t get_i64(ByteReader& reader) { return static_cast<std::int64_t>(reader.u64()); }
-
-Kind get_kind(ByteReader& reader) {
-  const std::uint8_t kind = reader.u8();
-  if (kind == 0 || kind > static_cast<std::uint8_t>(kKindMax)) reader.fail();
-  return static_cast<Kind>(kind);
-}
-
-std::optional<std::int64_t> get_expiry(ByteReader& reader) {
-  switch (reader.u8()) {
-    case 0:
-      return std::nullopt;
-    case 1:
-      return get_i64(reader);
-    default:
-      reader.fail();
-      return std::nullopt;
-  }
-}
-
-protocol::MessagePtr get_message(ByteReader& reader) {
-  const std::string_view exchange = reader.shortstr();
-  const std::string_view routing_key = reader.shortstr();
-  const ByteView properties = as_bytes(reader.longstr());
-  const ByteView body = as_bytes(reader.longstr());
-  // Allocate only for bytes that are there, and trust only properties that have been checked.
-  if (!reader.ok() || !protocol::PropertiesView::parse(properties)) {
-    reader.fail();
-    return {};
-  }
-  return Message::create(exchange, routing_key, properties, body);
-}
-
-Record get_enqueue(ByteReader& reader) {
-  Enqueue record;
-  record.queue = get_queue(reader);
-  record.seq = reader.u64();
-  record.enqueued_at_ms = get_i64(reader);
-  record.expires_at_ms = get_expiry(reader);
-  record.message = get_message(reader);
-  return record;
-}
-
-Record get_requeue(ByteReader& reader) {
-  Requeue record;
-  record.queue = get_queue(reader);
-  record.seq = reader.u64();
-  record.delivery_count = reader.u32();
-  return record;
-}
-
-template <class T>
-T get_named(ByteReader& reader) {
-  T record;
-  record.kind = get_kind(reader);
-  record.vhost = reader.longstr();
-  record.name = reader.longstr();
-  return record;
-}
-
-Record get_define(ByteReader& reader) {
-  Define record = get_named<Define>(reader);
-  const ByteView value = as_bytes(reader.longstr());
-  record.value.assign(value.begin(), value.end());
-  return record;
-}
-
-Record get_settle(ByteReader& reader) {
-  const QueueId queue = get_queue(reader);
-  return Settle{queue, reader.u64()};
-}
-
-Record get_purge(ByteReader& reader) {
-  Purge record;
-  record.queue = get_queue(reader);
-  record.from = reader.u64();
-  record.up_to = reader.u64();
-  return record;
-}
-
-Record get_record(ByteReader& reader) {
-  switch (reader.u8()) {
-    case tag_of<Enqueue>():
-      return get_enqueue(reader);
-    case tag_of<Settle>():
-      return get_settle(reader);
-    case tag_of<Requeue>():
-      return get_requeue(reader);
-    case tag_of<DropQueue>():
-      return DropQueue{get_queue(reader)};
-    case tag_of<Purge>():
-      return get_purge(reader);
-    case tag_of<Define>():
-      return get_define(reader);
-    case tag_of<Forget>():
-      return get_named<Forget>(reader);
-    default:
-      reader.fail();
-      return Settle{};
-  }
-}
 
 }  // namespace
 
@@ -266,16 +41,18 @@ bool operator==(const Enqueue& a, const Enqueue& b) {
 }
 
 std::size_t encoded_size(const WriteBatch& batch) {
-  Counter counter;
-  put(counter, batch);
-  return counter.size;
+  std::size_t size = sizeof(std::uint32_t);
+  for (const Record& record : batch.records()) size += encoded_size(record);
+  return size;
 }
 
 Bytes encode(const WriteBatch& batch) {
+  const std::size_t count = batch.records().size();
+  HARRIER_CHECK(count <= std::numeric_limits<std::uint32_t>::max());
   Bytes bytes(encoded_size(batch));
-  Writer writer{bytes.data()};
-  put(writer, batch);
-  HARRIER_CHECK(writer.out == bytes.data() + bytes.size());
+  std::uint8_t* out = protocol::put_u32(bytes.data(), static_cast<std::uint32_t>(count));
+  for (const Record& record : batch.records()) out = encode(record, out);
+  HARRIER_CHECK(out == bytes.data() + bytes.size());
   return bytes;
 }
 
@@ -284,7 +61,7 @@ std::optional<WriteBatch> decode(ByteView bytes) {
   const std::uint32_t count = reader.u32();
   WriteBatch batch;
   batch.reserve(std::min<std::size_t>(count, reader.remaining() / kRecordBytesMin));
-  for (std::uint32_t i = 0; i < count && reader.ok(); ++i) batch.add(get_record(reader));
+  for (std::uint32_t i = 0; i < count && reader.ok(); ++i) batch.add(decode_record(reader));
   if (!reader.ok() || reader.remaining() != 0) return std::nullopt;
   return batch;
 }

@@ -53,7 +53,7 @@ enum class Kind : std::uint8_t {
 };
 inline constexpr Kind kKindMax = Kind::Counter;
 
-// A message enters a queue. A known (queue, seq) is replaced.
+// A message enters a queue, at a position where none has been before.
 struct Enqueue {
   QueueId queue{};
   Seq seq = 0;

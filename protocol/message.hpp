@@ -65,6 +65,13 @@ class Message {
   bool persistent() const { return persistent_; }
   std::size_t footprint() const;  // bytes of memory this message holds
 
+  // A note that the store makes of where it keeps this content, so that a message in many queues
+  // is written once; 0 = none. Means nothing to anybody else.
+  std::uint64_t store_note() const { return store_note_.load(std::memory_order_relaxed); }
+  void set_store_note(std::uint64_t note) const {
+    store_note_.store(note, std::memory_order_relaxed);
+  }
+
   // Only while the caller holds the sole reference.
   std::uint8_t* body_for_writing() {
     return data() + exchange_size_ + routing_key_size_ + properties_size_;
@@ -81,6 +88,7 @@ class Message {
   std::atomic<std::uint32_t> references_{1};
   std::uint32_t properties_size_ = 0;
   std::size_t body_size_ = 0;
+  mutable std::atomic<std::uint64_t> store_note_{0};
   std::uint8_t exchange_size_ = 0;
   std::uint8_t routing_key_size_ = 0;
   bool persistent_ = false;
