@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SeqRanges: a set of positions as ranges. What consumers settle in order is one range however
-// much it is. A value inside its owner, whose lock guards it.
+// SeqRanges: a set of positions of one queue, held as disjoint ranges that do not touch: what
+// consumers settle in order is one range however much it is. A value inside its owner; cost is by
+// the number of ranges, never by their width.
 #pragma once
 
-#include <iterator>
-#include <limits>
 #include <map>
-#include <utility>
+#include <optional>
 
 #include "persistence/write_batch.hpp"
 
@@ -15,56 +14,25 @@ namespace harrier::persistence {
 
 class SeqRanges {
  public:
-  // Both included, here and in what comes back.
-  void add(Seq from, Seq up_to) {
-    auto at = first_reaching(from == 0 ? 0 : from - 1);
-    if (at == ranges_.end() || at->first > behind(up_to)) {
-      ranges_.emplace_hint(at, from, up_to);
-      return;
-    }
-    if (at->first > from) {
-      auto node = ranges_.extract(at++);
-      node.key() = from;
-      at = ranges_.insert(at, std::move(node));
-    }
-    if (at->second >= up_to) return;
-    at->second = up_to;
-    for (auto next = std::next(at); next != ranges_.end() && next->first <= behind(at->second);) {
-      if (next->second > at->second) at->second = next->second;
-      next = ranges_.erase(next);
-    }
-  }
+  using Iterator = std::map<Seq, Seq>::const_iterator;
 
-  bool contains(Seq seq) const {
-    const auto at = first_reaching(seq);
-    return at != ranges_.end() && at->first <= seq;
-  }
-
-  // Ranges that reach `seq` or lie behind it, ascending; the first may begin before it.
-  std::map<Seq, Seq>::const_iterator reaching(Seq seq) const { return first_reaching(seq); }
-  std::map<Seq, Seq>::const_iterator begin() const { return ranges_.begin(); }
-  std::map<Seq, Seq>::const_iterator end() const { return ranges_.end(); }
   bool empty() const { return ranges_.empty(); }
-  std::size_t size() const { return ranges_.size(); }
+  std::size_t size() const { return ranges_.size(); }  // ranges
   void clear() { ranges_.clear(); }
+  void add(Seq from, Seq up_to);  // both included, here and below
+  void remove(Seq seq);
+  // The last position of the range that holds `seq`; nullopt: none holds it.
+  std::optional<Seq> end_of(Seq seq) const;
+  bool contains(Seq seq) const { return end_of(seq).has_value(); }
+
+  // Ranges as (from, up to), ascending: all, or those that reach `seq` or lie behind it.
+  Iterator begin() const { return ranges_.begin(); }
+  Iterator end() const { return ranges_.end(); }
+  Iterator reaching(Seq seq) const;
+  const std::map<Seq, Seq>& ranges() const { return ranges_; }
 
  private:
-  static constexpr Seq kMax = std::numeric_limits<Seq>::max();
-
-  static Seq behind(Seq seq) { return seq == kMax ? kMax : seq + 1; }
-
-  // The first range that ends at `seq` or later.
-  template <class Ranges>
-  static auto search(Ranges& ranges, Seq seq) {
-    auto at = ranges.upper_bound(seq);
-    if (at == ranges.begin()) return at;
-    const auto before = std::prev(at);
-    return before->second >= seq ? before : at;
-  }
-  std::map<Seq, Seq>::iterator first_reaching(Seq seq) { return search(ranges_, seq); }
-  std::map<Seq, Seq>::const_iterator first_reaching(Seq seq) const { return search(ranges_, seq); }
-
-  std::map<Seq, Seq> ranges_;  // first -> last; apart by at least one position
+  std::map<Seq, Seq> ranges_;
 };
 
 }  // namespace harrier::persistence

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "persistence/lmdb_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+namespace harrier::persistence::lmdb {
+namespace {
+
+// The first page of an environment, in the byte order of the machine that made it:
+// a page header of 16 bytes, then magic:u32 version:u32 address:u64 map-size:u64 page-size:u32 ...
+constexpr std::size_t kMagicAt = 16;
+constexpr std::size_t kPageSizeAt = 40;
+constexpr std::size_t kHeaderBytes = 44;
+constexpr std::uint32_t kMagic = 0xBEEFC0DE;
+constexpr std::uint32_t kPageBytesMin = 256;
+constexpr std::uint32_t kPageBytesMax = 32'768;  // LMDB's MAX_PAGESIZE is half of 64 KiB
+
+std::string error_text(int error) { return std::generic_category().message(error); }
+
+class File {
+ public:
+  File(const std::string& path, int flags) : descriptor_(::open(path.c_str(), flags | O_CLOEXEC)) {}
+  ~File() {
+    if (descriptor_ >= 0) ::close(descriptor_);  // only read or flushed: nothing is lost
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  bool is_open() const { return descriptor_ >= 0; }
+  int descriptor() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+std::uint32_t u32_at(const std::array<std::uint8_t, kHeaderBytes>& bytes, std::size_t at) {
+  std::uint32_t value = 0;
+  std::memcpy(&value, bytes.data() + at, sizeof value);
+  return value;
+}
+
+Status flush(const std::string& path, int flags) {
+  const File file(path, flags);
+  if (!file.is_open() || ::fsync(file.descriptor()) != 0) {
+    const int error = errno;
+    const std::string text = path + " cannot be flushed: " + error_text(error);
+    return error == ENOSPC || error == EDQUOT ? Status::full(text) : Status::failed(text);
+  }
+  return {};
+}
+
+// How many of the pages from `first` on LMDB holds for free.
+Status free_pages_from(Environment& environment, std::uint64_t first, std::uint64_t& count) {
+  constexpr std::string_view kWhat = "the free list cannot be read";
+  Transaction transaction;
+  if (const Code code = transaction.begin_read(environment); !code.ok()) return code.status(kWhat);
+  Cursor cursor;
+  if (const Code code = cursor.open(transaction, kFreeList); !code.ok()) return code.status(kWhat);
+  Code code = cursor.first();
+  for (; code.ok(); code = cursor.next()) {
+    // count, then page numbers, as native words.
+    const ByteView value = cursor.value();
+    for (std::size_t at = sizeof(std::uint64_t); at + sizeof(std::uint64_t) <= value.size();
+         at += sizeof(std::uint64_t)) {
+      std::uint64_t page = 0;
+      std::memcpy(&page, value.data() + at, sizeof page);
+      if (page >= first) ++count;
+    }
+  }
+  return code.not_found() ? Status() : code.status(kWhat);
+}
+
+}  // namespace
+
+Status check_header(const std::string& path) {
+  const File file(path, O_RDONLY);
+  if (!file.is_open()) {
+    if (errno == ENOENT) return {};
+    return Status::failed(path + " cannot be opened: " + error_text(errno));
+  }
+  std::array<std::uint8_t, kHeaderBytes> header{};
+  const ::ssize_t size = ::pread(file.descriptor(), header.data(), header.size(), 0);
+  if (size < 0) return Status::failed(path + " cannot be read: " + error_text(errno));
+  if (size == 0) return {};
+  if (static_cast<std::size_t>(size) < header.size() || u32_at(header, kMagicAt) != kMagic) {
+    return Status::failed(path + " is not a store of Harrier, or its header is damaged");
+  }
+  const std::uint32_t page_bytes = u32_at(header, kPageSizeAt);
+  if (!std::has_single_bit(page_bytes) || page_bytes < kPageBytesMin ||
+      page_bytes > kPageBytesMax) {
+    return Status::failed(path + " is damaged: a page size of " + std::to_string(page_bytes));
+  }
+  return {};
+}
+
+Status check_length(Environment& environment, const std::string& path) {
+  struct ::stat status {};
+  if (::fstat(environment.file(), &status) != 0) {
+    return Status::failed(path + " cannot be examined: " + error_text(errno));
+  }
+  const Environment::Info info = environment.info();
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const std::uint64_t wanted = info.pages * info.page_bytes;
+  if (size >= wanted) return {};
+  // Pages that were freed by the transaction that allocated them are never written, so the file may
+  // end before them. Zeroes take their place, so that reading the free list is safe in any case.
+  if (::ftruncate(environment.file(), static_cast<::off_t>(wanted)) != 0) {
+    return Status::failed(path + " cannot be extended: " + error_text(errno));
+  }
+  const std::uint64_t first = size / info.page_bytes;
+  std::uint64_t free = 0;
+  Status checked = free_pages_from(environment, first, free);
+  if (checked.ok() && free == info.pages - first) return {};
+  std::string text = path + " is truncated: it has " + std::to_string(size) + " of " +
+                     std::to_string(wanted) + " bytes";
+  // As it was, so that the next attempt says the same.
+  if (::ftruncate(environment.file(), status.st_size) != 0) {
+    text += ", and cannot be set back to that: " + error_text(errno);
+  }
+  return Status::failed(std::move(text));
+}
+
+Status flush_file(const std::string& path) {
+  Status status = flush(path, O_RDONLY);
+  if (!status.ok()) return status;
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  return flush(folder.empty() ? "." : folder.string(), O_RDONLY | O_DIRECTORY);
+}
+
+}  // namespace harrier::persistence::lmdb
