@@ -40,10 +40,11 @@ Status foreign(const std::string& path) {
   return Status::failed(path + " is an LMDB file, but not a store of Harrier");
 }
 
-Status open_environment(const std::string& path, std::uint64_t map_bytes,
+Status open_environment(const std::string& path, std::uint64_t map_bytes, bool flush,
                         std::unique_ptr<lmdb::Environment>& out) {
   for (;; map_bytes /= 2) {
-    const Code code = lmdb::Environment::open({path, map_bytes, kDatabasesMax, kReadersMax}, out);
+    const Code code =
+        lmdb::Environment::open({path, map_bytes, kDatabasesMax, kReadersMax, flush}, out);
     if (code.ok()) return {};
     if (code.not_an_environment()) {
       return Status::failed(path + " is not a store of Harrier, or its header is damaged");
@@ -63,10 +64,13 @@ Image::~Image() {
   HARRIER_CHECK(readers_out_ == 0);
 }
 
-Status Image::open(const std::string& path, std::uint64_t map_bytes, std::unique_ptr<Image>& out) {
+Status Image::open(const std::string& path, std::uint64_t map_bytes, std::unique_ptr<Image>& out,
+                   Flush flush) {
   if (Status status = lmdb::check_header(path); !status.ok()) return status;
   std::unique_ptr<Image> image(new Image());
-  if (Status status = open_environment(path, map_bytes, image->environment_); !status.ok()) {
+  if (Status status =
+          open_environment(path, map_bytes, flush == Flush::EveryCommit, image->environment_);
+      !status.ok()) {
     return status;
   }
   if (Status status = lmdb::check_length(*image->environment_, path); !status.ok()) return status;

@@ -55,8 +55,11 @@ class Image {
   static constexpr std::size_t kInlineTailBytesMax = 2'005;
   static constexpr std::uint64_t kMapBytes = std::uint64_t{1} << 40;  // address space, not disk
 
+  enum class Flush : std::uint8_t { EveryCommit, Never };  // never: gone after a crash
+
   // Creates the file. The map is made smaller than asked for where the address space has no room.
-  static Status open(const std::string& path, std::uint64_t map_bytes, std::unique_ptr<Image>& out);
+  static Status open(const std::string& path, std::uint64_t map_bytes, std::unique_ptr<Image>& out,
+                     Flush flush = Flush::EveryCommit);
   ~Image();
   Image(const Image&) = delete;
   Image& operator=(const Image&) = delete;

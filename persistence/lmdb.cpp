@@ -49,9 +49,9 @@ Code Environment::open(const Options& options, std::unique_ptr<Environment>& out
   if (const int code = mdb_env_set_mapsize(raw, options.map_bytes)) return Code(code);
   if (const int code = mdb_env_set_maxdbs(raw, options.databases_max)) return Code(code);
   if (const int code = mdb_env_set_maxreaders(raw, options.readers_max)) return Code(code);
-  // NOTLS: reader slots belong to transactions, which may move between threads. No flag that
-  // weakens a flush, and never WRITEMAP: there a full disk is a SIGBUS.
-  const unsigned flags = MDB_NOSUBDIR | MDB_NOTLS;
+  // NOTLS: reader slots belong to transactions, which may move between threads. Nothing between a
+  // full flush and none, and never WRITEMAP: there a full disk is a SIGBUS.
+  const unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | (options.flush ? 0U : MDB_NOSYNC);
   if (const int code = mdb_env_open(raw, options.path.c_str(), flags, kFileMode)) return Code(code);
   out = std::move(environment);
   return {};

@@ -52,6 +52,7 @@ class Environment {
     std::uint64_t map_bytes = 0;
     unsigned databases_max = 0;
     unsigned readers_max = 0;
+    bool flush = true;  // every commit; false: the file is worth nothing after a crash
   };
   struct Info {
     std::uint64_t map_bytes = 0;
@@ -60,7 +61,7 @@ class Environment {
     std::uint64_t readers = 0;
   };
 
-  // Creates the file. Every commit is flushed.
+  // Creates the file.
   static Code open(const Options& options, std::unique_ptr<Environment>& out);
   ~Environment();
   Environment(const Environment&) = delete;

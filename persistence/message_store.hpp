@@ -35,9 +35,11 @@ struct StoredMessage {
 // backlog, so only the head comes along, the rest is fetched when it is needed.
 struct RecoveredQueue {
   QueueId queue{};
-  Seq seq_max = 0;             // highest ever enqueued, also if settled since; the next is above it
-  std::uint64_t messages = 0;  // all that it holds, the head included
-  std::uint64_t bytes = 0;     // their content_size
+  // The highest that was ever enqueued, also if it was settled since; the next is above it. One
+  // that came and went without a trace may not count, nor its queue, if it had no other.
+  Seq seq_max = 0;
+  std::uint64_t messages = 0;       // all that it holds, the head included
+  std::uint64_t bytes = 0;          // their content_size
   std::vector<StoredMessage> head;  // ascending
   // Where to fetch what is after the head: at or below its first message.
   std::optional<Seq> next;

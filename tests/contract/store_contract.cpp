@@ -25,11 +25,16 @@ std::vector<Seq> seqs(const std::vector<StoredMessage>& messages) {
   return out;
 }
 
-std::string body(const StoredMessage& message) {
-  return std::string(protocol::as_text(message.message->body()));
-}
 
 using Seqs = std::vector<Seq>;
+
+// Without what a store may forget: messages that came and went unseen, and queues with no other.
+Contents known_for_certain(Contents contents) {
+  std::erase_if(contents.queues, [](const auto& queue) { return queue.second.empty(); });
+  contents.seq_max.clear();
+  for (const auto& [queue, messages] : contents.queues) contents.seq_max[queue] = 0;
+  return contents;
+}
 
 }  // namespace
 
@@ -89,16 +94,6 @@ TEST_P(StoreContract, RecordsOfABatchApplyInOrder) {
   commit(batch_of({enqueue(1, 1, "a"), Settle{QueueId{1}, 1}, enqueue(1, 2, "b"),
                    DropQueue{QueueId{1}}, enqueue(1, 3, "c")}));
   EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), Seqs{3});
-}
-
-TEST_P(StoreContract, AKnownPositionIsReplaced) {
-  commit(batch_of({enqueue(1, 1, "old"), enqueue(1, 2, "next"), Requeue{QueueId{1}, 1, 4}}));
-  commit(batch_of({enqueue(1, 1, "longer")}));
-  const Fetched page = fetch(1, 0, kAll);
-  ASSERT_EQ(seqs(page.messages), (Seqs{1, 2}));
-  EXPECT_EQ(body(page.messages[0]), "longer");
-  EXPECT_EQ(page.messages[0].delivery_count, 0u);
-  contents_of(store(), 0, kAll);  // checks the counters
 }
 
 TEST_P(StoreContract, SettledMessagesAreGone) {
@@ -219,7 +214,8 @@ TEST_P(StoreContract, FetchFillsAPageAndSaysWhereTheNextBegins) {
 
 TEST_P(StoreContract, RecoveryBringsAsMuchHeadAsAskedFor) {
   for (Seq seq = 1; seq <= 3; ++seq) commit(batch_of({enqueue(1, seq, "0123456789")}));
-  commit(batch_of({enqueue(2, 1, "x"), Settle{QueueId{2}, 1}}));
+  commit(batch_of({enqueue(2, 1, "x")}));
+  commit(batch_of({Settle{QueueId{2}, 1}}));
   reopen();
   Recovery recovery;
   recovery.head_bytes_max = 1;
@@ -240,7 +236,8 @@ TEST_P(StoreContract, RecoveryWithoutHeadsSaysWhereToFetch) {
   ASSERT_TRUE(store().recover(recovery).ok());
   ASSERT_EQ(recovery.queues.size(), 1u);
   EXPECT_TRUE(recovery.queues[0].head.empty());
-  EXPECT_EQ(recovery.queues[0].next, Seq{5});
+  ASSERT_TRUE(recovery.queues[0].next);
+  EXPECT_LE(*recovery.queues[0].next, Seq{5});
   EXPECT_EQ(recovery.queues[0].messages, 1u);
 }
 
@@ -264,7 +261,10 @@ TEST_P(StoreContract, EqualsTheModelUnderRandomBatches) {
       last->get_future().get();
       harness->reopen();
       const Contents held = contents_of(harness->store(), dice.below(300), 1 + dice.below(200));
-      ASSERT_EQ(to_text(held), to_text(model.contents()));
+      ASSERT_EQ(to_text(known_for_certain(held)), to_text(known_for_certain(model.contents())));
+      for (const auto& [queue, seq_max] : held.seq_max) {
+        EXPECT_LE(seq_max, model.contents().seq_max.at(queue));
+      }
     }
   }
 }

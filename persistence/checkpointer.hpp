@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Checkpointer: the one thread that writes the image. Every interval, or when enough has come
+// together, it writes what the journal says since the last checkpoint in one transaction, and gives
+// the journal's segments back; in between it makes segments ready, deletes what is garbage, and
+// looks at the free space. Owned by the store, which outlives it. A full disk is tried again until
+// there is room; any other failure ends the thread and is reported once.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+
+#include "persistence/layers.hpp"
+
+namespace harrier::persistence {
+
+struct CheckpointSettings {
+  std::chrono::milliseconds interval{1'000};
+  std::string directory;            // whose free space counts
+  std::uint64_t disk_free_min = 0;  // bytes; 0: never looked at
+};
+
+// Called by the checkpointer's thread.
+struct CheckpointHooks {
+  std::function<void()> covered;                                    // the journal got room
+  std::function<void(const Status&)> failed;                        // for good
+  std::function<void(bool full, const std::string& text)> no_room;  // for the image
+  std::function<void(bool low, const std::string& text)> free_low;  // below disk_free_min
+};
+
+class Checkpointer {
+ public:
+  // `meta` is what the image has, but for `clean`, which it says until the end.
+  Checkpointer(Image& image, Journal& journal, Layers& layers, const Image::Meta& meta,
+               CheckpointSettings settings, CheckpointHooks hooks);
+  ~Checkpointer();
+  Checkpointer(const Checkpointer&) = delete;
+  Checkpointer& operator=(const Checkpointer&) = delete;
+
+  void request();  // as soon as possible; any thread
+  // Ends the thread with a last checkpoint, which says that the image is clean. Nothing may be
+  // added to the layers any more.
+  Status finish();
+  std::uint64_t checkpoints() const;  // that wrote something
+
+ private:
+  void run();
+  bool round(bool due);  // false: has failed
+  Status checkpoint(bool clean);
+  Status write(const Delta& delta, Image::Writer& writer);
+  Status write_queue(const Delta& delta, QueueId queue, const QueueDelta& changes,
+                     Image::Writer& writer);
+  void look_at_free_space();
+
+  Image& image_;
+  Journal& journal_;
+  Layers& layers_;
+  Image::Meta meta_;
+  const CheckpointSettings settings_;
+  const CheckpointHooks hooks_;
+  std::unordered_set<ContentId> contents_put_;  // in this checkpoint
+  bool no_room_ = false;
+  bool free_low_ = false;
+  bool garbage_left_ = true;  // there may be some of before
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool requested_ = false;
+  bool stopping_ = false;
+  bool failed_ = false;
+  std::uint64_t checkpoints_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace harrier::persistence

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "persistence/lmdb_store.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "persistence/crash_point.hpp"
+#include "persistence/image_writer.hpp"
+#include "persistence/page.hpp"
+
+namespace harrier::persistence {
+
+namespace {
+
+// Positions of messages cost memory until the next checkpoint: about 32 bytes each.
+constexpr std::size_t kSlotsMax = 400'000;
+
+Status make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0750) == 0 || errno == EEXIST) return {};
+  return Status::failed("cannot create " + path + ": " + std::strerror(errno));
+}
+
+// The journal's id as the image keeps it; never 0, which stands for a copy without its journal.
+std::uint64_t store_of(const JournalId& id) {
+  std::uint64_t store = 0;
+  std::memcpy(&store, id.data(), sizeof store);
+  return store | 1;
+}
+
+}  // namespace
+
+LmdbStore::LmdbStore(const StoreSettings& settings) : settings_(settings) {}
+
+Status LmdbStore::open(const StoreSettings& settings, std::unique_ptr<LmdbStore>& out) {
+  std::unique_ptr<LmdbStore> store(new LmdbStore(settings));
+  Image::Meta meta;
+  if (Status status = store->open_image(meta); !status.ok()) return status;
+  if (Status status = store->open_journal(meta); !status.ok()) return status;
+  store->start(meta);
+  out = std::move(store);
+  return {};
+}
+
+Status LmdbStore::open_image(Image::Meta& meta) {
+  Status status = Image::open(settings_.directory + "/store.mdb", settings_.map_bytes, image_);
+  if (!status.ok()) return status;
+  std::unique_ptr<Image::Snapshot> snapshot;
+  if (status = image_->snapshot(snapshot); !status.ok()) return status;
+  if (status = snapshot->meta(meta); !status.ok()) return status;
+  const std::string paged = settings_.directory + "/paged.mdb";
+  if (status = PagedMessages::remove_left_over(paged); !status.ok()) return status;
+  paged_ = std::make_unique<PagedMessages>(paged);
+  return {};
+}
+
+// Replays what the image does not have, and marks it as in use before anything is delivered.
+Status LmdbStore::open_journal(Image::Meta& meta) {
+  JournalOptions options;
+  options.directory = settings_.directory + "/journal";
+  options.segment_bytes = settings_.segment_bytes;
+  options.flush = settings_.flush;
+  options.files = settings_.files;
+  Status status = make_directory(options.directory);
+  if (!status.ok()) return status;
+  layers_ = std::make_unique<Layers>(meta.journal);
+  const auto visit = [this](JournalPosition at, protocol::ByteView payload) {
+    HARRIER_CRASH_POINT("replay-entry");
+    return layers_->apply(at, payload, at + payload.size());
+  };
+  status = Journal::open(options, meta.journal, visit, journal_, opened_.replay);
+  if (!status.ok()) return status;
+  layers_->replayed(journal_->end());
+  const std::uint64_t store = store_of(journal_->id());
+  if (meta.store != 0 && meta.store != store) {
+    return Status::failed(settings_.directory +
+                          ": the journal belongs to another store.mdb, or is missing; restore "
+                          "both from the same backup");
+  }
+  opened_.clean = meta.clean && opened_.replay.entries == 0;
+  meta.store = store;
+  meta.clean = false;
+  meta.next_content = std::max(meta.next_content, layers_->content_max() + 1);
+  std::unique_ptr<Image::Writer> writer;
+  if (status = image_->begin(writer); !status.ok()) return status;
+  writer->set_meta(meta);
+  status = writer->commit();
+  HARRIER_CRASH_POINT("open-clear-clean");
+  return status;
+}
+
+void LmdbStore::start(const Image::Meta& meta) {
+  CheckpointSettings checkpoints;
+  checkpoints.interval = settings_.checkpoint_interval;
+  checkpoints.directory = settings_.directory;
+  checkpoints.disk_free_min = settings_.disk_free_min;
+  CheckpointHooks checkpoint_hooks;
+  checkpoint_hooks.covered = [this] { commits_->room_made(); };
+  checkpoint_hooks.failed = [this](const Status& failure) {
+    commits_->fail(failure);
+    if (settings_.on_failed) settings_.on_failed(failure);
+  };
+  checkpoint_hooks.no_room = [this](bool full, const std::string& text) {
+    set_full(kImageFull, full, text);
+  };
+  checkpoint_hooks.free_low = [this](bool low, const std::string& text) {
+    set_full(kFreeLow, low, text);
+  };
+  CommitHooks commit_hooks;
+  commit_hooks.known_content = [this](ContentId id) { return layers_->known_content(id); };
+  commit_hooks.apply = [this](JournalPosition at, protocol::ByteView payload) {
+    return apply(at, payload);
+  };
+  commit_hooks.uncovered_bytes = [this] { return journal_->bytes_since(layers_->covered()); };
+  commit_hooks.disk_full = [this](bool full, const std::string& text) {
+    set_full(kJournalFull, full, text);
+  };
+  commits_ = std::make_unique<CommitLoop>(*journal_, meta.next_content,
+                                          settings_.uncovered_bytes_max, std::move(commit_hooks));
+  checkpointer_ = std::make_unique<Checkpointer>(
+      *image_, *journal_, *layers_, meta, std::move(checkpoints), std::move(checkpoint_hooks));
+  reader_ = std::make_unique<TaskThread>();
+}
+
+LmdbStore::~LmdbStore() {
+  if (!commits_) return;  // open() did not get that far
+  reader_.reset();
+  const Status failure = commits_->failure();
+  commits_->finish();
+  if (!failure.ok()) return;
+  if (const Status status = checkpointer_->finish(); !status.ok() && settings_.on_failed) {
+    settings_.on_failed(status);
+  }
+}
+
+Status LmdbStore::apply(JournalPosition at, protocol::ByteView payload) {
+  const Status status = layers_->apply(at, payload, journal_->end());
+  if (journal_->bytes_since(layers_->newest_covered()) > settings_.checkpoint_bytes ||
+      layers_->slot_count() > kSlotsMax) {
+    checkpointer_->request();
+  }
+  return status;
+}
+
+Status LmdbStore::recover(Recovery& out) {
+  out.clean = opened_.clean;
+  if (Status status = layers_->definitions(*image_, out.definitions); !status.ok()) return status;
+  if (Status status = layers_->count(*image_, out.queues); !status.ok()) return status;
+  if (out.head_bytes_max == 0) return {};
+  for (RecoveredQueue& queue : out.queues) {
+    Fetched head = read(queue.queue, 0, out.head_bytes_max);
+    if (!head.status.ok()) return head.status;
+    queue.head = std::move(head.messages);
+    queue.next = head.next;
+  }
+  return {};
+}
+
+void LmdbStore::commit(WriteBatch batch, OnDurable done) {
+  commits_->commit(std::move(batch), std::move(done));
+}
+
+void LmdbStore::fetch(QueueId queue, Seq from, std::size_t bytes_max, OnFetched done) {
+  reader_->give([this, queue, from, bytes_max, done = std::move(done)] {
+    Fetched fetched = read(queue, from, bytes_max);
+    if (fetched.status.ok() && paged_->has(queue)) {
+      Fetched paged = paged_->read(queue, from, bytes_max);
+      fetched = paged.status.ok() ? merge(std::move(fetched), std::move(paged), bytes_max)
+                                  : std::move(paged);
+    }
+    done(std::move(fetched));
+  });
+}
+
+Fetched LmdbStore::read(QueueId queue, Seq from, std::size_t bytes_max) {
+  QueueView view;
+  const Status status = layers_->view(*image_, *journal_, queue, from, bytes_max, view);
+  if (!status.ok()) return {status, {}, {}};
+  return read_page(view, queue, from, bytes_max);
+}
+
+void LmdbStore::page_out(QueueId queue, std::vector<StoredMessage> messages, OnDurable done) {
+  reader_->give([this, queue, messages = std::move(messages), done = std::move(done)]() mutable {
+    const Status status = paged_->put(queue, messages);
+    messages.clear();
+    done(status);
+  });
+}
+
+void LmdbStore::drop_paged(QueueId queue, Seq from, Seq up_to) {
+  reader_->give([this, queue, from, up_to] {
+    const Status status = paged_->drop(queue, from, up_to);
+    if (!status.ok() && !status.is_full() && settings_.on_failed) settings_.on_failed(status);
+  });
+}
+
+StoreStats LmdbStore::stats() const {
+  const CommitCounts counts = commits_->counts();
+  StoreStats stats;
+  stats.batches = counts.batches;
+  stats.records = counts.records;
+  stats.enqueued_bytes = counts.enqueued_bytes;
+  stats.failure = commits_->failure();
+  std::vector<RecoveredQueue> queues;
+  std::vector<Define> definitions;
+  Status status = layers_->count(*image_, queues);
+  if (status.ok()) status = layers_->definitions(*image_, definitions);
+  if (!status.ok() && stats.failure.ok()) stats.failure = status;
+  stats.queues = queues.size();
+  stats.definitions = definitions.size();
+  for (const RecoveredQueue& queue : queues) {
+    stats.messages += queue.messages;
+    stats.message_bytes += queue.bytes;
+  }
+  return stats;
+}
+
+// One alarm for all that may lack room: it begins with the first and ends with the last.
+void LmdbStore::set_full(unsigned what, bool full, const std::string& text) {
+  const std::lock_guard lock(full_mutex_);
+  const unsigned before = full_;
+  full_ = full ? full_ | what : full_ & ~what;
+  if ((before == 0) != (full_ == 0) && settings_.on_disk_full) {
+    settings_.on_disk_full(full_ != 0, text);
+  }
+}
+
+}  // namespace harrier::persistence
