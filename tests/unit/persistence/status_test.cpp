@@ -17,6 +17,14 @@ TEST(Status, IsOkOrAText) {
   EXPECT_NE(Status::failed("a"), Status());
 }
 
+TEST(Status, AFullDeviceIsAFailureApart) {
+  EXPECT_TRUE(Status::full("disk full").is_full());
+  EXPECT_FALSE(Status::full("disk full").ok());
+  EXPECT_FALSE(Status::failed("disk full").is_full());
+  EXPECT_FALSE(Status().is_full());
+  EXPECT_NE(Status::full("a"), Status::failed("a"));
+}
+
 TEST(StatusDeathTest, AFailureHasAText) { EXPECT_DEATH((void)Status::failed(""), "empty"); }
 
 }  // namespace
