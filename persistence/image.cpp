@@ -66,6 +66,12 @@ Image::~Image() {
 
 Status Image::open(const std::string& path, std::uint64_t map_bytes, std::unique_ptr<Image>& out,
                    Flush flush) {
+  std::error_code error;
+  const bool exists = std::filesystem::exists(path, error);
+  if (error) return Status::failed(path + " cannot be examined: " + error.message());
+  if (!exists) {
+    if (Status status = create(path, map_bytes, flush); !status.ok()) return status;
+  }
   if (Status status = lmdb::check_header(path); !status.ok()) return status;
   std::unique_ptr<Image> image(new Image());
   if (Status status =
@@ -74,33 +80,48 @@ Status Image::open(const std::string& path, std::uint64_t map_bytes, std::unique
     return status;
   }
   if (Status status = lmdb::check_length(*image->environment_, path); !status.ok()) return status;
-  if (Status status = image->open_databases(path); !status.ok()) return status;
+  if (Status status = image->open_databases(path, false); !status.ok()) return status;
   out = std::move(image);
   return {};
 }
 
-Status Image::open_databases(const std::string& path) {
+// Under another name first, so that an interrupted start leaves no file that looks damaged, and a
+// file that was emptied is not taken for a new one.
+Status Image::create(const std::string& path, std::uint64_t map_bytes, Flush flush) {
+  const std::string draft = path + ".new";
+  std::error_code error;
+  std::filesystem::remove(draft, error);
+  if (error) return Status::failed(draft + " cannot be removed: " + error.message());
+  {
+    Image image;
+    Status status =
+        open_environment(draft, map_bytes, flush == Flush::EveryCommit, image.environment_);
+    if (status.ok()) status = image.open_databases(draft, true);
+    if (!status.ok()) return status;
+  }
+  std::filesystem::rename(draft, path, error);
+  if (error) return Status::failed(path + " cannot be created: " + error.message());
+  std::filesystem::remove(draft + "-lock", error);  // only litter if it stays
+  return lmdb::flush_file(path);
+}
+
+Status Image::open_databases(const std::string& path, bool is_new) {
   const std::string what = path + " cannot be opened";
   lmdb::Transaction transaction;
   if (const Code code = transaction.begin_write(*environment_); !code.ok()) {
     return code.status(what);
   }
-  std::uint64_t entries = 0;
-  if (const Code code = transaction.entries_of_main(entries); !code.ok()) return code.status(what);
-  const bool is_new = entries == 0;
   const Code opened = transaction.open("meta", is_new, databases_.meta);
   // Not found, or a plain value of that name.
-  if (!opened.ok()) return is_new || opened.full() ? opened.status(what) : foreign(path);
+  if (!opened.ok()) return is_new ? opened.status(what) : foreign(path);
   Status status = is_new ? write_new_meta(transaction) : check_format(transaction, path);
   if (!status.ok()) return status;
-  status = create_databases(transaction, is_new, path);
+  status = open_others(transaction, is_new, path);
   if (!status.ok()) return status;
-  if (const Code code = transaction.commit(); !code.ok()) return code.status(what);
-  return is_new ? lmdb::flush_file(path) : Status();
+  return transaction.commit().status(what);
 }
 
-Status Image::create_databases(lmdb::Transaction& transaction, bool create,
-                               const std::string& path) {
+Status Image::open_others(lmdb::Transaction& transaction, bool is_new, const std::string& path) {
   const std::pair<const char*, lmdb::Database*> named[] = {{"definitions", &databases_.definitions},
                                                            {"queues", &databases_.queues},
                                                            {"messages", &databases_.messages},
@@ -108,9 +129,10 @@ Status Image::create_databases(lmdb::Transaction& transaction, bool create,
                                                            {"parts", &databases_.parts},
                                                            {"garbage", &databases_.garbage}};
   for (const auto& [name, database] : named) {
-    if (const Code code = transaction.open(name, create, *database); !code.ok()) {
-      return code.status(path + " is damaged: its database of " + name + " cannot be opened");
-    }
+    const Code code = transaction.open(name, is_new, *database);
+    if (code.ok()) continue;
+    return code.status(is_new ? path + " cannot be created"
+                              : path + " is damaged: its database of " + name);
   }
   return {};
 }

@@ -88,8 +88,9 @@ class Image {
   struct Reader;  // a reading transaction with its place in LMDB's table, kept for the next one
 
   Image();
-  Status open_databases(const std::string& path);
-  Status create_databases(lmdb::Transaction& transaction, bool create, const std::string& path);
+  static Status create(const std::string& path, std::uint64_t map_bytes, Flush flush);
+  Status open_databases(const std::string& path, bool is_new);
+  Status open_others(lmdb::Transaction& transaction, bool is_new, const std::string& path);
   Status write_new_meta(lmdb::Transaction& transaction);
   Status check_format(lmdb::Transaction& transaction, const std::string& path);
   Status take_reader(std::unique_ptr<Reader>& out);

@@ -13,7 +13,6 @@ namespace {
 
 static_assert(std::is_same_v<Database, MDB_dbi>);
 
-constexpr Database kMain = 1;  // LMDB's own: the names of the others
 constexpr mdb_mode_t kFileMode = 0640;
 
 MDB_val to_val(ByteView bytes) {
@@ -110,13 +109,6 @@ Code Transaction::stat(Database database, DatabaseStat& out) {
   const int code = mdb_stat(transaction_, database, &stat);
   out = {stat.ms_entries, stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages};
   return Code(code);
-}
-
-Code Transaction::entries_of_main(std::uint64_t& out) {
-  DatabaseStat found;
-  const Code code = stat(kMain, found);
-  out = found.entries;
-  return code;
 }
 
 Code Transaction::get(Database database, ByteView key, ByteView& value) {

@@ -99,7 +99,6 @@ class Transaction {
   void abort();
 
   Code open(const char* name, bool create, Database& out);
-  Code entries_of_main(std::uint64_t& out);
   Code stat(Database database, DatabaseStat& out);
   Code get(Database database, ByteView key, ByteView& value);
   Code erase(Database database, ByteView key);

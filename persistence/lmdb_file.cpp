@@ -15,7 +15,7 @@
 namespace harrier::persistence::lmdb {
 namespace {
 
-// The first page of an environment, in the byte order of the machine that made it:
+// The first two pages of an environment, in the byte order of the machine that made it:
 // a page header of 16 bytes, then magic:u32 version:u32 address:u64 map-size:u64 page-size:u32 ...
 constexpr std::size_t kMagicAt = 16;
 constexpr std::size_t kPageSizeAt = 40;
@@ -83,20 +83,23 @@ Status free_pages_from(Environment& environment, std::uint64_t first, std::uint6
 Status check_header(const std::string& path) {
   const File file(path, O_RDONLY);
   if (!file.is_open()) {
-    if (errno == ENOENT) return {};
     return Status::failed(path + " cannot be opened: " + error_text(errno));
   }
-  std::array<std::uint8_t, kHeaderBytes> header{};
-  const ::ssize_t size = ::pread(file.descriptor(), header.data(), header.size(), 0);
-  if (size < 0) return Status::failed(path + " cannot be read: " + error_text(errno));
-  if (size == 0) return {};
-  if (static_cast<std::size_t>(size) < header.size() || u32_at(header, kMagicAt) != kMagic) {
-    return Status::failed(path + " is not a store of Harrier, or its header is damaged");
-  }
-  const std::uint32_t page_bytes = u32_at(header, kPageSizeAt);
-  if (!std::has_single_bit(page_bytes) || page_bytes < kPageBytesMin ||
-      page_bytes > kPageBytesMax) {
-    return Status::failed(path + " is damaged: a page size of " + std::to_string(page_bytes));
+  std::uint32_t page_bytes = 0;
+  for (const bool second : {false, true}) {
+    std::array<std::uint8_t, kHeaderBytes> header{};
+    const ::off_t at = second ? static_cast<::off_t>(page_bytes) : 0;
+    const ::ssize_t size = ::pread(file.descriptor(), header.data(), header.size(), at);
+    if (size < 0) return Status::failed(path + " cannot be read: " + error_text(errno));
+    if (static_cast<std::size_t>(size) < header.size() || u32_at(header, kMagicAt) != kMagic) {
+      return Status::failed(path + " is not a store of Harrier, or its header is damaged");
+    }
+    const std::uint32_t found = u32_at(header, kPageSizeAt);
+    if (!std::has_single_bit(found) || found < kPageBytesMin || found > kPageBytesMax ||
+        (second && found != page_bytes)) {
+      return Status::failed(path + " is damaged: a page size of " + std::to_string(found));
+    }
+    page_bytes = found;
   }
   return {};
 }

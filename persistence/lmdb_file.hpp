@@ -11,7 +11,7 @@
 
 namespace harrier::persistence::lmdb {
 
-// Before Environment::open. No file and an empty one are ok: they become new ones.
+// Before Environment::open, which would make a new one of an empty file.
 Status check_header(const std::string& path);
 // After it, before anything is read.
 Status check_length(Environment& environment, const std::string& path);
