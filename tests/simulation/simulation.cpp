@@ -48,7 +48,9 @@ class Run {
     return std::to_string(ledger_.message_count()) + " messages, " +
            std::to_string(ledger_.confirm_count()) + " confirmed, " +
            std::to_string(ledger_.delivery_count()) + " deliveries, " +
-           std::to_string(world_.vault().stored_count()) + " stored";
+           std::to_string(world_.vault().stored_count()) + " stored, " +
+           std::to_string(world_.vault().paged_out_count()) + " paged out, " +
+           std::to_string(world_.vault().fetch_count()) + " fetches";
   }
 
  private:
@@ -120,6 +122,7 @@ class Run {
     for (const auto& [name, messages] : audit(world_, ledger_))
       require(messages.empty(), name + " is empty, but not in the store");
     ledger_.check_at_end();
+    require(world_.vault().nothing_paged_out(), "the store still has what was paged out");
   }
 
   Dice dice_;
