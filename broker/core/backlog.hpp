@@ -37,6 +37,7 @@ class Backlog {
 
   bool empty() const { return stored_ == 0; }
   std::uint64_t count() const { return stored_ + behind_.size(); }
+  std::uint64_t paged() const { return stored_ - tail_.size(); }  // not in memory
   const ReadyRun& tail() const { return tail_; }
   const ReadyRun& behind() const { return behind_; }
 

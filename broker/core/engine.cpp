@@ -120,6 +120,7 @@ EngineInfo Engine::info() const {
   info.connections = sessions_.size();
   for (const auto& [id, session] : sessions_) info.channels += session->channel_count();
   info.queues = queues_.size();
+  info.resident_bytes = residents_.bytes;
   return info;
 }
 

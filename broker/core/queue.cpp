@@ -26,6 +26,8 @@ QueueInfo Queue::info() const {
   info.vhost = vhost_;
   info.name = entry_.name;
   info.messages_ready = ready_count();
+  info.messages_paged = backlog_.paged();
+  info.resident_bytes = accounted_bytes_;
   info.messages_published = next_seq_ - 1;
   info.consumers = consumer_count_;
   for (const auto& slot : slots_) {

@@ -66,12 +66,14 @@ class ReadyRun {
 
  private:
   void count(const Ready& ready) {
-    bytes_ += memory_of(ready);
-    if (is_persistent(ready)) persistent_bytes_ += memory_of(ready);
+    const std::uint64_t bytes = memory_of(ready);
+    bytes_ += bytes;
+    if (is_persistent(ready)) persistent_bytes_ += bytes;
   }
   void discount(const Ready& ready) {
-    bytes_ -= memory_of(ready);
-    if (is_persistent(ready)) persistent_bytes_ -= memory_of(ready);
+    const std::uint64_t bytes = memory_of(ready);
+    bytes_ -= bytes;
+    if (is_persistent(ready)) persistent_bytes_ -= bytes;
   }
   static bool is_persistent(const Ready& ready) {
     return ready.message && ready.message->persistent();

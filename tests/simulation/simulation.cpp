@@ -107,6 +107,8 @@ class Run {
       }
     }
     ledger_.check_at_rest(world_.queues());
+    for (int turn = 0; turn < 3; ++turn) settle();  // a second chance for each, and one to give up
+    world_.check_memory();
   }
 
   void drain() {

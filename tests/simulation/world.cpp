@@ -37,8 +37,8 @@ CoreOptions small_options(Dice& dice, unsigned shards) {
 
 }  // namespace
 
-World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
-  const CoreOptions options = small_options(dice_, shards);
+World::World(Dice& dice, unsigned shards)
+    : dice_(dice), options_(small_options(dice, shards)), vault_(shards) {
   memory_percent_ = dice_.chance(30) ? 0 : dice_.between(1, 100);
   const auto authenticator = std::make_shared<broker::BuiltinAuthenticator>();
   for (unsigned i = 0; i < shards; ++i) {
@@ -72,7 +72,7 @@ World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
     shard.store_percent = dice_.chance(50) ? dice_.between(1, 4) : dice_.between(5, 60);
     shard.fetch_percent = dice_.chance(50) ? dice_.between(1, 4) : dice_.between(5, 60);
     shard.engine =
-        std::make_unique<broker::Engine>(static_cast<ShardId>(i), options, std::move(outside));
+        std::make_unique<broker::Engine>(static_cast<ShardId>(i), options_, std::move(outside));
     shard.engine->set_now(now_);
   }
   settle([] {});  // the first topology
@@ -314,6 +314,27 @@ std::size_t World::sessions() const {
   std::size_t count = 0;
   for (const Shard& shard : shards_) count += shard.engine->info().connections;
   return count;
+}
+
+// While everything is at rest.
+void World::check_memory() const {
+  // A page may go one window beyond, and to the end of a message; the tail has half of one.
+  constexpr std::uint64_t kLargestMessage = 9'300;
+  const std::uint64_t queue_max = options_.queue_window_bytes * 7 / 2 + 2 * kLargestMessage;
+  for (const Shard& shard : shards_) {
+    std::uint64_t resident = 0;
+    bool idle = true;
+    for (const broker::QueueInfo& info : shard.engine->queue_infos()) {
+      resident += info.resident_bytes;
+      idle = idle && info.consumers == 0;
+      require(info.resident_bytes <= queue_max,
+              info.name + " keeps " + std::to_string(info.resident_bytes) + " bytes in memory");
+      require(info.messages_paged <= info.messages_ready, info.name + " has lost count");
+    }
+    require(resident == shard.engine->info().resident_bytes, "a shard's sum is not its queues'");
+    require(!idle || resident <= options_.resident_bytes_max,
+            "idle queues keep " + std::to_string(resident) + " bytes in memory");
+  }
 }
 
 }  // namespace harrier::simulation

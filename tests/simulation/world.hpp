@@ -50,6 +50,8 @@ class World {
 
   std::vector<broker::QueueInfo> queues() const;
   std::size_t sessions() const;
+  // That queues keep in memory what they may, and no more.
+  void check_memory() const;
   bool has_queue(const std::string& name) const;
   // The definitions, the same on every shard when everything is at rest.
   routing::TopologyPtr topology();
@@ -91,6 +93,7 @@ class World {
   bool at_rest() const;
 
   Dice& dice_;
+  broker::CoreOptions options_;
   Vault vault_;
   broker::Millis now_ = 1'000;
   std::deque<Shard> shards_;
