@@ -183,9 +183,9 @@ std::string to_string(const Endpoint& endpoint) {
   return (ipv6 ? "[" + endpoint.host + "]" : endpoint.host) + ":" + std::to_string(endpoint.port);
 }
 
-std::uint64_t MemoryLimit::bytes_of(std::uint64_t memory_bytes) const {
+std::uint64_t MemoryLimit::bytes_of(std::uint64_t whole_bytes) const {
   if (const auto* bytes = std::get_if<std::uint64_t>(&value)) return *bytes;
-  return static_cast<std::uint64_t>(static_cast<double>(memory_bytes) * std::get<double>(value));
+  return static_cast<std::uint64_t>(static_cast<double>(whole_bytes) * std::get<double>(value));
 }
 
 void Config::report_as_rabbitmq() {

@@ -42,10 +42,10 @@ enum class LogLevel : std::uint8_t { Trace, Debug, Info, Warn, Error, Off };
 // Auto: only for clients that need it, told by the product in their properties.
 enum class QosUpdates : std::uint8_t { Auto, Never, Always };
 
-// A share of the machine's memory, or a number of bytes.
+// A share of the machine's memory (or of what its user says), or a number of bytes.
 struct MemoryLimit {
   std::variant<double, std::uint64_t> value = 0.4;
-  std::uint64_t bytes_of(std::uint64_t memory_bytes) const;
+  std::uint64_t bytes_of(std::uint64_t whole_bytes) const;
   friend bool operator==(const MemoryLimit&, const MemoryLimit&) = default;
 };
 
@@ -103,6 +103,9 @@ struct ChannelConfig {
 
 struct MemoryConfig {
   MemoryLimit limit;                             // above it publishers get connection.blocked
+  MemoryLimit page_out_above{0.5};               // of the limit; 0: never
+  std::uint64_t queue_window_bytes = 1 * kMiB;   // of what the store has too, for one queue
+  std::uint64_t resident_bytes_max = 32 * kMiB;  // of the same, for all queues
   std::uint64_t shard_window_bytes = 16 * kMiB;  // published, and on the way to another shard
   friend bool operator==(const MemoryConfig&, const MemoryConfig&) = default;
 };

@@ -245,6 +245,27 @@ ConfigKey server_properties_key() {
       }};
 }
 
+void set_memory_limit(MemoryLimit& limit, const ConfigValue& value, std::string_view range,
+                      double share_min, std::uint64_t bytes_min) {
+  if (const auto* share = std::get_if<double>(&value)) {
+    if (!(*share >= share_min && *share <= 1.0)) expected(range, value);
+    limit.value = *share;
+    return;
+  }
+  const auto& text = get<std::string>(value, range);
+  const std::uint64_t bytes = parsed(parse_size(text), text);
+  if (bytes < bytes_min) expected(range, value);
+  limit.value = bytes;
+}
+
+std::string print_memory_limit(const MemoryLimit& limit) {
+  if (const auto* bytes = std::get_if<std::uint64_t>(&limit.value))
+    return quoted(print_size(*bytes));
+  std::string text = std::to_string(std::get<double>(limit.value));
+  text.erase(std::max(text.find_last_not_of('0'), text.find('.') + 1) + 1);
+  return text;
+}
+
 ConfigKey memory_limit_key() {
   static constexpr std::string_view kRange = "above 0.0 to 1.0, or a size of 64MiB and more";
   return {
@@ -254,25 +275,23 @@ ConfigKey memory_limit_key() {
       "Messages in memory (a share of the machine's, or a size) above which publishers are blocked "
       "and told so with connection.blocked.",
       [](Config& config, const ConfigValue& value) {
-        if (const auto* share = std::get_if<double>(&value)) {
-          if (!(*share > 0.0 && *share <= 1.0)) expected(kRange, value);
-          config.memory.limit.value = *share;
-          return;
-        }
-        const auto& text = get<std::string>(value, kRange);
-        const std::uint64_t bytes = parsed(parse_size(text), text);
-        if (bytes < 64 * kMiB) expected(kRange, value);
-        config.memory.limit.value = bytes;
+        set_memory_limit(config.memory.limit, value, kRange, std::numeric_limits<double>::min(),
+                         64 * kMiB);
       },
-      [](const Config& config) {
-        const auto& value = config.memory.limit.value;
-        if (const auto* bytes = std::get_if<std::uint64_t>(&value)) {
-          return quoted(print_size(*bytes));
-        }
-        std::string text = std::to_string(std::get<double>(value));
-        text.erase(std::max(text.find_last_not_of('0'), text.find('.') + 1) + 1);
-        return text;
-      }};
+      [](const Config& config) { return print_memory_limit(config.memory.limit); }};
+}
+
+ConfigKey page_out_key() {
+  static constexpr std::string_view kRange = "0.0 to 1.0, or a size";
+  return {"memory.page_out_above",
+          "fraction or size",
+          std::string(kRange),
+          "Messages in memory (a share of memory.limit, or a size) above which queues leave "
+          "transient messages to the store, behind their window; 0.0: never.",
+          [](Config& config, const ConfigValue& value) {
+            set_memory_limit(config.memory.page_out_above, value, kRange, 0.0, 0);
+          },
+          [](const Config& config) { return print_memory_limit(config.memory.page_out_above); }};
 }
 
 // The table, in the order of the documentation
@@ -380,6 +399,17 @@ std::vector<ConfigKey> flow_keys() {
           "that rely on it (py-amqp, and so kombu and Celery).",
           [](auto& c) -> auto& { return c.channel.qos_updates_consumers; }),
       memory_limit_key(),
+      page_out_key(),
+      size_key(
+          "memory.queue_window", 1, 1 * kGiB,
+          "Messages that a queue keeps in memory though the store has them too: what its "
+          "consumers get next. All others cost no memory.",
+          [](auto& c) -> auto& { return c.memory.queue_window_bytes; }),
+      size_key(
+          "memory.queue_windows_max", 0, 64 * kGiB,
+          "The same for all queues together. Above it queues without consumers keep nothing, "
+          "and the others little.",
+          [](auto& c) -> auto& { return c.memory.resident_bytes_max; }),
       size_key(
           "memory.shard_window", 64 * kKiB, 1 * kGiB,
           "Bytes published on one shard and on their way to another, above which publishers wait.",

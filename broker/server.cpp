@@ -70,9 +70,16 @@ CoreOptions core_options(const Config& config) {
   options.output_high_bytes = config.connection.write_buffer_high_bytes;
   options.shard_window_bytes = config.memory.shard_window_bytes;
   options.memory_limit_bytes = config.memory.limit.bytes_of(machine_memory_bytes());
+  options.page_out_above_bytes = config.memory.page_out_above.bytes_of(options.memory_limit_bytes);
+  options.queue_window_bytes = config.memory.queue_window_bytes;
+  options.resident_bytes_max = config.memory.resident_bytes_max / options.shards;
   options.qos_updates_consumers =
       static_cast<QosUpdatesConsumers>(config.channel.qos_updates_consumers);
   return options;
+}
+
+persistence::QueueId stored_id(QueueId queue) {
+  return persistence::QueueId{static_cast<std::uint64_t>(queue)};
 }
 
 void fill_randomly(std::span<std::uint8_t> bytes) {
@@ -140,6 +147,16 @@ ExitCode Server::run() {
     world.commit = [this, id](persistence::WriteBatch batch, std::uint64_t number) {
       commit(id, std::move(batch), number);
     };
+    world.fetch = [this, id](QueueId queue, const FetchRequest& request) {
+      fetch(id, queue, request);
+    };
+    world.page_out = [this, id](QueueId queue, std::vector<persistence::StoredMessage> messages,
+                                std::uint64_t token) {
+      page_out(id, {queue, token}, std::move(messages));
+    };
+    world.drop_paged = [this](QueueId queue, Seq from, Seq up_to) {
+      store_->drop_paged(stored_id(queue), from, up_to);
+    };
     shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world)));
   }
   std::vector<Shard*> all;
@@ -173,14 +190,36 @@ ExitCode Server::run() {
 
 // A store that fails leaves nothing to confirm and nobody to serve: the process ends at once, so
 // that no client is told anything that does not hold.
+void Server::require_working(const persistence::Status& status) {
+  if (status.ok()) return;
+  spdlog::critical("the store has failed, stopping: {}", status.error());
+  std::_Exit(static_cast<int>(ExitCode::Internal));
+}
+
 void Server::commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number) {
   store_->commit(std::move(batch), [this, shard, number](const persistence::Status& status) {
-    if (!status.ok()) {
-      spdlog::critical("the store has failed, stopping: {}", status.error());
-      std::_Exit(static_cast<int>(ExitCode::Internal));
-    }
+    require_working(status);
     shards_[shard]->post({static_cast<ShardId>(shard), {Durable{number}}});
   });
+}
+
+void Server::fetch(std::size_t shard, QueueId queue, const FetchRequest& request) {
+  const auto answer = [this, shard, queue, token = request.token](persistence::Fetched page) {
+    require_working(page.status);
+    Mailbox::Batch mail{static_cast<ShardId>(shard), {}};
+    mail.messages.emplace_back(Fetched{queue, token, std::move(page.messages), page.next});
+    shards_[shard]->post(std::move(mail));
+  };
+  store_->fetch(stored_id(queue), request.from, request.bytes_max, answer);
+}
+
+void Server::page_out(std::size_t shard, const PagedOut& answer,
+                      std::vector<persistence::StoredMessage> messages) {
+  const auto done = [this, shard, answer](const persistence::Status& status) {
+    require_working(status);
+    shards_[shard]->post({static_cast<ShardId>(shard), {answer}});
+  };
+  store_->page_out(stored_id(answer.queue), std::move(messages), done);
 }
 
 void Server::open_listeners() {

@@ -11,6 +11,8 @@
 
 #include "broker/cli/cli.hpp"
 #include "broker/config.hpp"
+#include "broker/core/backlog.hpp"
+#include "broker/core/shard_message.hpp"
 #include "persistence/message_store.hpp"
 
 namespace harrier::broker {
@@ -30,7 +32,11 @@ class Server {
 
  private:
   void open_listeners();
+  static void require_working(const persistence::Status& status);
   void commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);
+  void fetch(std::size_t shard, QueueId queue, const FetchRequest& request);
+  void page_out(std::size_t shard, const PagedOut& answer,
+                std::vector<persistence::StoredMessage> messages);
   std::string start_line() const;
   void shut_down();
 

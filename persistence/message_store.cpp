@@ -21,7 +21,7 @@ Fetched merge(Fetched a, Fetched b, std::size_t bytes_max) {
     const std::size_t size = content_size(*message.message);
     const bool fits = out.messages.empty() || (bytes < bytes_max && size <= bytes_max - bytes);
     if (!fits || (end && message.seq >= *end)) {
-      out.next = std::min(message.seq, end.value_or(message.seq));
+      out.next = end ? std::min(*end, message.seq) : message.seq;
       return out;
     }
     bytes += size;

@@ -24,6 +24,8 @@ Engine::Engine(ShardId self, CoreOptions options, EngineWorld world)
       outboxes_(options_.shards),
       in_flight_to_(options_.shards, 0),
       processed_for_(options_.shards, 0) {
+  residents_.window_bytes = options_.queue_window_bytes;
+  residents_.bytes_max = options_.resident_bytes_max;
   const routing::TopologyPtr empty = routing::Registry().snapshot();
   for (const std::string& name : options_.vhosts) {
     vhosts_.emplace(name, std::make_unique<VhostView>(VhostView{name, empty}));
@@ -118,6 +120,7 @@ EngineInfo Engine::info() const {
   info.connections = sessions_.size();
   for (const auto& [id, session] : sessions_) info.channels += session->channel_count();
   info.queues = queues_.size();
+  info.resident_bytes = residents_.bytes;
   return info;
 }
 
@@ -206,6 +209,7 @@ void Engine::end_turn() {
     if (processed_for_[shard] == 0) continue;
     outboxes_[shard].rest.emplace_back(Processed{self_, std::exchange(processed_for_[shard], 0)});
   }
+  if (residents_.needs_relief()) relieve_residents();
   if (now_ >= next_memory_check_) check_memory();
 }
 
@@ -229,6 +233,7 @@ bool Engine::memory_is_high() const {
 // shard decides, so that an alarm has one beginning and one end.
 void Engine::check_memory() {
   next_memory_check_ = now_ + kMemoryCheckMs;
+  page_out_unstored();
   if (options_.memory_limit_bytes == 0) return;
   if (memory_is_high() != alarm_.memory) send(kControlShard, MemoryCrossed{});
 }

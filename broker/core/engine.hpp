@@ -42,6 +42,14 @@ struct EngineWorld {
   // durable, in order. A store that fails ends the process instead: nothing is confirmed after
   // that. Without this function nothing is kept, and every batch counts as durable at once.
   std::function<void(persistence::WriteBatch batch, std::uint64_t number)> commit;
+  // The parts of the store that queues keep behind the messages in memory: fetch() and page_out()
+  // are answered by Fetched and PagedOut of the same token, later and not inside the call;
+  // PagedOut in order with Durable. Without these three nothing is paged.
+  std::function<void(QueueId queue, const FetchRequest& request)> fetch;
+  std::function<void(QueueId queue, std::vector<persistence::StoredMessage> messages,
+                     std::uint64_t token)>
+      page_out;
+  std::function<void(QueueId queue, Seq from, Seq up_to)> drop_paged;
   // What turns the shard's clock into milliseconds since 1970.
   Millis unix_minus_monotonic_ms = 0;
   // One line for the operator; never per message. Level: 0 debug, 1 info, 2 warning, 3 error.
@@ -123,9 +131,13 @@ class Engine final : public Outlet {
   void record(persistence::Record record) override { batch_.add(std::move(record)); }
   Millis unix_ms() const override { return now_ + world_.unix_minus_monotonic_ms; }
   // The number that the batch of this turn will have, and how many records it holds so far.
-  std::uint64_t current_batch() const { return committed_ + 1; }
+  std::uint64_t current_batch() const override { return committed_ + 1; }
   std::size_t records_so_far() const { return batch_.records().size(); }
-  std::uint64_t durable_through() const { return durable_; }
+  std::uint64_t durable_through() const override { return durable_; }
+  void fetch(QueueId queue, const FetchRequest& request) override;
+  void page_out(QueueId queue, std::vector<persistence::StoredMessage> messages,
+                std::uint64_t token) override;
+  void drop_paged(QueueId queue, Seq from, Seq up_to) override;
   void notify(ConnectionId to, ShardMessage message) override {
     send_to_connection(to, std::move(message));
   }
@@ -165,11 +177,19 @@ class Engine final : public Outlet {
   void on(Processed& m, ShardId from);
   void on(MemoryCrossed& m, ShardId from);
   void on(Durable& m, ShardId from);
+  void on(Fetched& m, ShardId from);
+  void on(PagedOut& m, ShardId from);
 
   bool memory_is_high() const;
   void check_memory();
   void decide_memory_alarm();
   void commit_batch();
+
+  // engine_paging.cpp
+  Residents* residents() { return world_.fetch ? &residents_ : nullptr; }
+  void wake_waiting_queues();
+  void relieve_residents();
+  void page_out_unstored();
 
   const ShardId self_;
   const CoreOptions options_;
@@ -182,6 +202,8 @@ class Engine final : public Outlet {
 
   std::unordered_map<ConnectionId, std::unique_ptr<Session>> sessions_;
   std::uint64_t next_connection_ = 1;
+  Residents residents_;  // outlives the queues
+  unsigned page_outs_open_ = 0;
   std::unordered_map<QueueId, std::unique_ptr<Queue>> queues_;
   // Queues of this shard where a channel consumes or has got messages: what to visit when the
   // channel goes.

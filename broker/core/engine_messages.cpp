@@ -16,6 +16,7 @@ Queue* Engine::find_queue(QueueId id) {
 
 void Engine::drop_queue(QueueId id) {
   const auto at = queues_.find(id);
+  at->second->close(*this);
   if (at->second->entry().durable) {
     record(persistence::DropQueue{persistence::QueueId{static_cast<std::uint64_t>(id)}});
   }
@@ -68,8 +69,9 @@ void Engine::on(Get& m, ShardId) {
     reply(m.reply, QueueMissing{});
     return;
   }
-  if (!m.no_ack) note_footprint(m.channel, m.queue);
-  reply(m.reply, queue->get(m.channel, m.no_ack, *this));
+  std::optional<GetResult> result = queue->get(m, *this);
+  if (!m.no_ack || !result) note_footprint(m.channel, m.queue);
+  if (result) reply(m.reply, std::move(*result));
 }
 
 void Engine::on(Consume& m, ShardId) {
@@ -148,8 +150,8 @@ void Engine::on(ReleaseChannel& m, ShardId) {
 
 void Engine::on(CreateQueue& m, ShardId) {
   const QueueId id = m.queue.id;
-  queues_.emplace(id,
-                  std::make_unique<Queue>(std::move(m.queue), std::move(m.vhost), options_.unsent));
+  queues_.emplace(id, std::make_unique<Queue>(std::move(m.queue), std::move(m.vhost),
+                                              options_.unsent, residents()));
 }
 
 void Engine::on(DropQueue& m, ShardId) {
@@ -247,6 +249,7 @@ void Engine::on(Durable& m, ShardId) {
     awaiting_durable_.pop_front();
     send_to_connection(settled.channel.connection, settled);
   }
+  wake_waiting_queues();
   if (control_) control_->on_durable();
 }
 

@@ -16,12 +16,15 @@ struct QueueInfo {
   std::string vhost;
   std::string name;
   std::uint64_t messages_ready = 0;
+  std::uint64_t messages_paged = 0;  // ready ones that are in the store only
+  std::uint64_t resident_bytes = 0;  // memory of ready ones that are in the store too
   std::uint64_t messages_unacknowledged = 0;
   std::uint64_t messages_published = 0;  // since the queue exists
   std::uint32_t consumers = 0;
 };
 
 struct EngineInfo {
+  std::uint64_t resident_bytes = 0;  // of its queues
   std::uint64_t connections = 0;
   std::uint64_t channels = 0;
   std::uint64_t queues = 0;

@@ -43,6 +43,11 @@ struct CoreOptions {
   std::uint64_t shard_window_bytes = 16 * 1024 * 1024;
   // Bytes of messages in memory that raise the memory alarm; 0 = never.
   std::uint64_t memory_limit_bytes = 0;
+  // Messages that the store has too: of one queue, and of all queues of the shard.
+  std::uint64_t queue_window_bytes = 1024 * 1024;
+  std::uint64_t resident_bytes_max = 32 * 1024 * 1024;
+  // Bytes of messages in memory above which those that no store has are paged out; 0 = never.
+  std::uint64_t page_out_above_bytes = 0;
 
   QosUpdatesConsumers qos_updates_consumers = QosUpdatesConsumers::Auto;
 };

@@ -5,6 +5,9 @@
 // to its output; other shards: the outbox); unit tests implement it with a vector.
 #pragma once
 
+#include <vector>
+
+#include "broker/core/backlog.hpp"
 #include "broker/core/shard_message.hpp"
 #include "persistence/write_batch.hpp"
 
@@ -19,6 +22,15 @@ class Outlet {
   // alone.
   virtual void record(persistence::Record) {}
   virtual Millis unix_ms() const { return 0; }
+
+  // ---- the store, for queues that page; see EngineWorld ----
+  virtual void fetch(QueueId, const FetchRequest&) {}
+  virtual void page_out(QueueId, std::vector<persistence::StoredMessage>, std::uint64_t /*token*/) {
+  }
+  virtual void drop_paged(QueueId, Seq /*from*/, Seq /*up_to*/) {}
+  // Number of the batch that record() fills, and of the last one that is durable.
+  virtual std::uint64_t current_batch() const { return 0; }
+  virtual std::uint64_t durable_through() const { return 0; }
 };
 
 }  // namespace harrier::broker

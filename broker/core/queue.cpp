@@ -8,15 +8,26 @@ namespace harrier::broker {
 
 using protocol::ReplyCode;
 
-Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits)
-    : entry_(std::move(entry)), vhost_(std::move(vhost)), limits_(limits) {}
+Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
+             Residents* residents)
+    : entry_(std::move(entry)),
+      vhost_(std::move(vhost)),
+      limits_(limits),
+      backlog_(entry_.durable),
+      residents_(residents) {}
+
+Queue::~Queue() {
+  if (residents_ != nullptr) residents_->bytes -= accounted_bytes_;
+}
 
 QueueInfo Queue::info() const {
   QueueInfo info;
   info.id = entry_.id;
   info.vhost = vhost_;
   info.name = entry_.name;
-  info.messages_ready = ready_.size();
+  info.messages_ready = ready_count();
+  info.messages_paged = backlog_.paged();
+  info.resident_bytes = accounted_bytes_;
   info.messages_published = next_seq_ - 1;
   info.consumers = consumer_count_;
   for (const auto& slot : slots_) {
@@ -30,8 +41,14 @@ bool Queue::publish(MessagePtr message, Outlet& outlet) {
   const bool stored = is_stored(message);
   if (stored) {
     outlet.record(persistence::Enqueue{stored_id(), seq, message, outlet.unix_ms(), {}});
+    if (residents_ != nullptr)
+      backlog_.recorded(seq, outlet.current_batch(), outlet.durable_through());
   }
-  ready_.push({seq, std::move(message), 0});
+  if (backlog_.empty() && (!stored || keeps(*message))) {
+    ready_.push({seq, std::move(message), 0});
+  } else {
+    put_behind({seq, std::move(message), 0}, stored);
+  }
   deliver(outlet);
   return stored;
 }
@@ -62,19 +79,34 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
   }
 }
 
-GetResult Queue::get(const ChannelRef& channel, bool no_ack, Outlet& outlet) {
+std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
+  if (waiting_gets_.empty() && (!ready_.empty() || backlog_.empty())) {
+    GetResult result = take_for(get, outlet);
+    if (residents_ != nullptr) {
+      refill(true, outlet);
+      account();
+    }
+    return result;
+  }
+  waiting_gets_.push_back(get);
+  deliver(outlet);
+  return std::nullopt;
+}
+
+GetResult Queue::take_for(const Get& get, Outlet& outlet) {
   GetResult result;
   result.queue = entry_.id;
   if (ready_.empty()) return result;
   Ready ready = ready_.pop();
+  used_ = true;
   result.seq = ready.seq;
-  result.redelivered = ready.returns > 0;
+  result.redelivered = redelivered(ready);
   result.remaining = ready_count();
-  if (!no_ack) {
-    auto [at, fresh] = getters_.try_emplace(channel, 0);
+  if (!get.no_ack) {
+    auto [at, fresh] = getters_.try_emplace(get.channel, 0);
     if (fresh) {
       QueueConsumer& getter = add_slot();
-      getter.ref.channel = channel;
+      getter.ref.channel = get.channel;
       getter.getter = true;
       at->second = getter.slot;
     }
@@ -149,12 +181,16 @@ void Queue::sent(const Sent& sent, Outlet& outlet) {
 }
 
 void Queue::deliver(Outlet& outlet) {
-  while (!ready_.empty()) {
-    QueueConsumer* consumer = next_consumer();
-    if (consumer == nullptr) break;
-    hand_over(*consumer, outlet);
-  }
+  do {
+    if (!waiting_gets_.empty()) answer_gets(outlet);
+    while (!ready_.empty()) {
+      QueueConsumer* consumer = next_consumer();
+      if (consumer == nullptr) break;
+      hand_over(*consumer, outlet);
+    }
+  } while (refill(!idle(), outlet));
   if (gated_count_ > 0) settle_grants(outlet);
+  account();
 }
 
 // The next consumer in turn that can take a message; those that can't are struck off the list on
@@ -178,6 +214,7 @@ QueueConsumer* Queue::next_consumer() {
 
 void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
   Ready ready = ready_.pop();
+  used_ = true;
   if (consumer.gated) --consumer.grants;
   ++consumer.unsent_messages;
   consumer.unsent_bytes += ready.message->body().size();
@@ -186,7 +223,7 @@ void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{stored_id(), ready.seq});
   }
-  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, ready.returns > 0,
+  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready),
                   std::move(ready.message)});
 }
 
@@ -211,11 +248,18 @@ std::uint32_t Queue::purge(Outlet& outlet) {
     const Ready ready = ready_.pop();
     if (is_stored(ready.message)) outlet.record(persistence::Settle{stored_id(), ready.seq});
   }
+  const Backlog::Cleared behind = backlog_.clear(next_seq_);
+  if (behind.stored)
+    outlet.record(persistence::Purge{stored_id(), behind.stored->from, behind.stored->up_to});
+  if (behind.paged_out)
+    outlet.drop_paged(entry_.id, behind.paged_out->from, behind.paged_out->up_to);
+  deliver(outlet);  // whoever waits for a message learns that there is none
   return count;
 }
 
 bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
   const bool had_consumers = consumer_count_ > 0;
+  std::erase_if(waiting_gets_, [&](const Get& get) { return get.channel == channel; });
   for (const auto& slot : slots_) {
     if (!slot || !(slot->ref.channel == channel)) continue;
     QueueConsumer& consumer = *slot;
@@ -230,7 +274,7 @@ bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
 
 std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
   const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
-  if (if_empty && !ready_.empty())
+  if (if_empty && ready_count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
   if (if_unused && consumer_count_ > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
@@ -242,6 +286,12 @@ void Queue::cancel_all(Outlet& outlet) {
     if (!slot || slot->cancelled || slot->getter) continue;
     outlet.notify(slot->ref.channel.connection, ConsumerCancelled{slot->ref});
   }
+}
+
+void Queue::close(Outlet& outlet) {
+  for (const Get& get : std::exchange(waiting_gets_, {}))
+    outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
+  if (backlog_.has_paged_out()) outlet.drop_paged(entry_.id, 0, next_seq_ - 1);
 }
 
 QueueConsumer& Queue::add_slot() {

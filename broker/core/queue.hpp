@@ -3,39 +3,55 @@
 // Queue: the messages of one queue, its consumers, and who gets what next. Owned by the engine of
 // one shard and used on its thread only; what it has to say to connections goes through the outlet.
 // No method fails: what the protocol refuses comes back as a value. Every message is in exactly one
-// place: ready, or unsettled with one consumer (C-365).
+// place: ready in memory, in the backlog behind that, or unsettled with one consumer (C-365).
 #pragma once
 
+#include <deque>
 #include <list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "broker/core/arguments.hpp"
+#include "broker/core/backlog.hpp"
 #include "broker/core/consumer.hpp"
 #include "broker/core/info.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/ready_list.hpp"
+#include "broker/core/residents.hpp"
 
 namespace harrier::broker {
 
 class Queue {
  public:
-  Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits);
+  // Without `residents` everything stays in memory.
+  Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
+        Residents* residents = nullptr);
+  ~Queue();
+  Queue(const Queue&) = delete;
+  Queue& operator=(const Queue&) = delete;
+
+  // Before all else: what the store holds for this queue. After a crash any of it may have been
+  // delivered before, though the store knows nothing of it.
+  void restore(std::uint64_t messages, std::uint64_t bytes, Seq seq_max, bool clean);
 
   const routing::QueueEntry& entry() const { return entry_; }
   const std::string& vhost() const { return vhost_; }
-  std::uint32_t ready_count() const { return static_cast<std::uint32_t>(ready_.size()); }
+  std::uint32_t ready_count() const {
+    return static_cast<std::uint32_t>(ready_.size() + backlog_.count());
+  }
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
 
   // True if the message is in the write batch: the publisher's confirm then waits for that.
   bool publish(MessagePtr message, Outlet& outlet);
   void settle(const Settle& settle, Outlet& outlet);
-  GetResult get(const ChannelRef& channel, bool no_ack, Outlet& outlet);
+  // nullopt: the message has to come from the store, and the answer comes with it.
+  std::optional<GetResult> get(const Get& get, Outlet& outlet);
 
   // Adds a consumer, or says why not (C-285). The caller answers the client and then calls
   // deliver(), so that consume-ok is on its way before the first delivery (C-279).
@@ -57,6 +73,21 @@ class Queue {
   std::optional<Refused> may_delete(bool if_unused, bool if_empty) const;  // C-252, C-253
   // The queue is about to be destroyed: consumers of other reasons than their own are told (C-257).
   void cancel_all(Outlet& outlet);
+  // It is destroyed next: nobody waits for it any more, here or in the store.
+  void close(Outlet& outlet);
+
+  // ---- paging, queue_paging.cpp ----
+  void fetched(Fetched& page, Outlet& outlet);
+  void paged_out(std::uint64_t token, Outlet& outlet);
+  void store_moved(Outlet& outlet);  // more is durable than when it was put on the waiting list
+  bool idle() const { return consumer_count_ == 0 && waiting_gets_.empty(); }
+  bool used_since_last_asked() { return std::exchange(used_, false); }
+  // Gives up what the store has; false if that was nothing.
+  bool evict();
+  // Gives a piece of what no store has to the store; false if it holds none beyond its window.
+  bool page_out(Outlet& outlet);
+  void unlist_as_holder() { is_holder_ = false; }
+  void unlist_as_unstored() { is_unstored_ = false; }
 
  private:
   using Available = std::list<QueueConsumer*>;
@@ -77,6 +108,16 @@ class Queue {
   void settle_grants(Outlet& outlet);
   void detach(QueueConsumer& consumer);
   void requeue_all(QueueConsumer& consumer, Outlet& outlet);
+  GetResult take_for(const Get& get, Outlet& outlet);
+  void answer_gets(Outlet& outlet);
+  bool redelivered(const Ready& ready) const {
+    return ready.returns > 0 || ready.seq <= redelivered_to_;
+  }
+  bool keeps(const protocol::Message& message) const;
+  void put_behind(Ready ready, bool stored);
+  std::uint64_t window_now() const;
+  bool refill(bool wanted, Outlet& outlet);
+  void account();
   // Persistent in a durable queue; all else is gone after a restart (C-228).
   bool is_stored(const MessagePtr& message) const {
     return entry_.durable && message->persistent();
@@ -92,7 +133,12 @@ class Queue {
   std::string vhost_;
   UnsentLimits limits_;
   Seq next_seq_ = 1;
+  Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
   ReadyList ready_;
+  Backlog backlog_;
+  std::deque<Get> waiting_gets_;
+  Residents* const residents_;
+  std::uint64_t accounted_bytes_ = 0;  // our share of the residents
   std::vector<std::unique_ptr<QueueConsumer>> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::unordered_map<ConsumerRef, std::uint32_t, RefHash> consumers_;
@@ -104,6 +150,10 @@ class Queue {
   std::uint32_t gated_count_ = 0;
   bool exclusive_consumer_ = false;
   bool had_consumer_ = false;
+  bool used_ = false;
+  bool is_holder_ = false;  // on these lists of the residents
+  bool is_unstored_ = false;
+  bool is_waiting_ = false;
 };
 
 }  // namespace harrier::broker

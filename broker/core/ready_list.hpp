@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ReadyList: the messages of one queue that wait for a consumer, in publish order. Owned by its
-// queue. A requeued message returns to its original position (C-352): new ones append to a deque,
-// returned ones wait in an ordered map beside it, and the lower position of the two heads goes
-// first.
+// ReadyList: the messages of one queue that are in memory and wait for a consumer, in publish
+// order. Owned by its queue. A requeued message returns to its original position (C-352): new ones
+// append to a run, returned ones wait in an ordered map beside it, and the lower position of the
+// two heads goes first. ReadyRun: consecutive messages, and what they cost in memory.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <map>
+#include <utility>
 
 #include "broker/core/ids.hpp"
 #include "protocol/message.hpp"
@@ -18,6 +20,68 @@ struct Ready {
   Seq seq = 0;
   protocol::MessagePtr message;
   std::uint32_t returns = 0;  // how often it came back undone; redelivered if ever
+};
+
+inline std::uint64_t memory_of(const Ready& ready) {
+  return ready.message ? ready.message->footprint() : 0;
+}
+
+class ReadyRun {
+ public:
+  bool empty() const { return items_.empty(); }
+  std::size_t size() const { return items_.size(); }
+  std::uint64_t bytes() const { return bytes_; }  // of memory
+  std::uint64_t persistent_bytes() const { return persistent_bytes_; }
+  const Ready& front() const { return items_.front(); }
+  const Ready& back() const { return items_.back(); }
+
+  void push_back(Ready ready) {
+    count(ready);
+    items_.push_back(std::move(ready));
+  }
+  void push_front(Ready ready) {
+    count(ready);
+    items_.push_front(std::move(ready));
+  }
+  Ready pop_front() {
+    Ready ready = std::move(items_.front());
+    items_.pop_front();
+    discount(ready);
+    return ready;
+  }
+  Ready pop_back() {
+    Ready ready = std::move(items_.back());
+    items_.pop_back();
+    discount(ready);
+    return ready;
+  }
+  // Puts a run of higher positions behind this one; touches the shorter of the two only.
+  void append(ReadyRun more) {
+    if (more.size() > size()) {
+      while (!empty()) more.push_front(pop_back());
+      std::swap(*this, more);
+    }
+    while (!more.empty()) push_back(more.pop_front());
+  }
+
+ private:
+  void count(const Ready& ready) {
+    const std::uint64_t bytes = memory_of(ready);
+    bytes_ += bytes;
+    if (is_persistent(ready)) persistent_bytes_ += bytes;
+  }
+  void discount(const Ready& ready) {
+    const std::uint64_t bytes = memory_of(ready);
+    bytes_ -= bytes;
+    if (is_persistent(ready)) persistent_bytes_ -= bytes;
+  }
+  static bool is_persistent(const Ready& ready) {
+    return ready.message && ready.message->persistent();
+  }
+
+  std::deque<Ready> items_;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t persistent_bytes_ = 0;
 };
 
 class ReadyList {
@@ -37,17 +101,19 @@ class ReadyList {
 
   Ready pop() {
     if (returned_first()) return std::move(returned_.extract(returned_.begin()).mapped());
-    Ready ready = std::move(fresh_.front());
-    fresh_.pop_front();
-    return ready;
+    return fresh_.pop_front();
   }
+
+  // What has not been out yet: every position in it is above every returned one's.
+  ReadyRun& fresh() { return fresh_; }
+  const ReadyRun& fresh() const { return fresh_; }
 
  private:
   bool returned_first() const {
     return !returned_.empty() && (fresh_.empty() || returned_.begin()->first < fresh_.front().seq);
   }
 
-  std::deque<Ready> fresh_;
+  ReadyRun fresh_;
   std::map<Seq, Ready> returned_;
 };
 

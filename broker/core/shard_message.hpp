@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "broker/core/ids.hpp"
+#include "persistence/message_store.hpp"
 #include "protocol/error.hpp"
 #include "protocol/message.hpp"
 
@@ -277,11 +278,23 @@ struct Durable {
   std::uint64_t batch = 0;
 };
 
+// From the store: what one of its queues has asked for (see EngineWorld).
+struct Fetched {
+  QueueId queue{};
+  std::uint64_t token = 0;
+  std::vector<persistence::StoredMessage> messages;
+  std::optional<Seq> next;  // first message that did not fit
+};
+struct PagedOut {
+  QueueId queue{};
+  std::uint64_t token = 0;
+};
+
 using ShardMessage =
     std::variant<Publish, Settle, Delivery, PublishSettled, Sent, Get, Consume, Cancel, SetPrefetch,
                  Grant, Purge, CountQueue, ReleaseChannel, ConsumerCancelled, GrantWanted,
                  GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest, QueueDropped,
                  TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed, MemoryCrossed,
-                 Durable>;
+                 Durable, Fetched, PagedOut>;
 
 }  // namespace harrier::broker

@@ -48,7 +48,9 @@ class Run {
     return std::to_string(ledger_.message_count()) + " messages, " +
            std::to_string(ledger_.confirm_count()) + " confirmed, " +
            std::to_string(ledger_.delivery_count()) + " deliveries, " +
-           std::to_string(world_.vault().stored_count()) + " stored";
+           std::to_string(world_.vault().stored_count()) + " stored, " +
+           std::to_string(world_.vault().paged_out_count()) + " paged out, " +
+           std::to_string(world_.vault().fetch_count()) + " fetches";
   }
 
  private:
@@ -105,6 +107,8 @@ class Run {
       }
     }
     ledger_.check_at_rest(world_.queues());
+    for (int turn = 0; turn < 3; ++turn) settle();  // a second chance for each, and one to give up
+    world_.check_memory();
   }
 
   void drain() {
@@ -120,6 +124,7 @@ class Run {
     for (const auto& [name, messages] : audit(world_, ledger_))
       require(messages.empty(), name + " is empty, but not in the store");
     ledger_.check_at_end();
+    require(world_.vault().nothing_paged_out(), "the store still has what was paged out");
   }
 
   Dice dice_;

@@ -21,11 +21,15 @@ void for_each_enqueue(const persistence::WriteBatch& batch, Visit&& visit) {
   }
 }
 
+persistence::QueueId stored_id(broker::QueueId queue) {
+  return persistence::QueueId{static_cast<std::uint64_t>(queue)};
+}
+
 }  // namespace
 
 void Vault::commit(broker::ShardId shard, persistence::WriteBatch batch, std::uint64_t number) {
   Line& line = lines_[shard];
-  require(number == line.written + line.waiting.size() + 1, "write batches are not consecutive");
+  require(number == ++line.committed, "write batches are not consecutive");
   require(!batch.empty(), "an empty write batch");
   for_each_enqueue(batch, [this](std::uint64_t message, persistence::QueueId queue) {
     require(defined_.contains(queue), "message " + std::to_string(message) +
@@ -38,11 +42,15 @@ void Vault::commit(broker::ShardId shard, persistence::WriteBatch batch, std::ui
   line.waiting.push_back(std::move(batch));
 }
 
-std::optional<std::uint64_t> Vault::write_next(broker::ShardId shard) {
+std::optional<broker::ShardMessage> Vault::write_next(broker::ShardId shard) {
   Line& line = lines_[shard];
   if (line.waiting.empty()) return std::nullopt;
-  persistence::WriteBatch batch = std::move(line.waiting.front());
+  auto oldest = std::move(line.waiting.front());
   line.waiting.pop_front();
+  return std::visit([&](auto& what) { return write(line, std::move(what)); }, oldest);
+}
+
+broker::ShardMessage Vault::write(Line& line, persistence::WriteBatch batch) {
   for_each_enqueue(batch, [this](std::uint64_t message, persistence::QueueId) {
     --messages_[message].waiting;
     ++messages_[message].durable;
@@ -59,7 +67,60 @@ std::optional<std::uint64_t> Vault::write_next(broker::ShardId shard) {
   auto decoded = persistence::decode(persistence::encode(batch));
   require(decoded && *decoded == batch, "a write batch does not survive its encoding");
   store_.commit(std::move(*decoded), [](const persistence::Status&) {});
-  return ++line.written;
+  return broker::Durable{++line.written};
+}
+
+void Vault::page_out(broker::ShardId shard, broker::PagedOut answer,
+                     std::vector<persistence::StoredMessage> messages) {
+  require(!messages.empty(), "an empty piece was paged out");
+  paged_out_ += messages.size();
+  lines_[shard].waiting.push_back(PageOut{answer, std::move(messages)});
+}
+
+broker::ShardMessage Vault::write(Line&, PageOut page_out) {
+  const persistence::QueueId queue = stored_id(page_out.answer.queue);
+  paging_.insert(queue);
+  paged_.page_out(queue, std::move(page_out.messages), [](const persistence::Status&) {});
+  return page_out.answer;
+}
+
+void Vault::drop_paged(broker::QueueId queue, persistence::Seq from, persistence::Seq up_to) {
+  paged_.drop_paged(stored_id(queue), from, up_to);
+}
+
+void Vault::fetch(broker::ShardId shard, broker::QueueId queue,
+                  const broker::FetchRequest& request) {
+  ++fetches_;
+  lines_[shard].reads.push_back({queue, request});
+}
+
+std::optional<broker::ShardMessage> Vault::read_next(broker::ShardId shard) {
+  Line& line = lines_[shard];
+  if (line.reads.empty()) return std::nullopt;
+  const auto [queue, request] = line.reads.front();
+  line.reads.pop_front();
+  persistence::Fetched page = read(stored_id(queue), request.from, request.bytes_max);
+  return broker::Fetched{queue, request.token, std::move(page.messages), page.next};
+}
+
+persistence::Fetched Vault::read(persistence::QueueId queue, persistence::Seq from,
+                                 std::size_t bytes_max) {
+  persistence::Fetched durable;
+  persistence::Fetched paged;
+  store_.fetch(queue, from, bytes_max,
+               [&](persistence::Fetched page) { durable = std::move(page); });
+  paged_.fetch(queue, from, bytes_max, [&](persistence::Fetched page) { paged = std::move(page); });
+  return persistence::merge(std::move(durable), std::move(paged), bytes_max);
+}
+
+bool Vault::nothing_paged_out() {
+  bool nothing = true;
+  for (const persistence::QueueId queue : paging_) {
+    paged_.fetch(queue, 0, 1, [&](const persistence::Fetched& page) {
+      nothing = nothing && page.messages.empty();
+    });
+  }
+  return nothing;
 }
 
 void Vault::confirmed(std::uint64_t message, std::size_t copies) {

@@ -19,7 +19,7 @@ constexpr std::size_t kRoundsMax = 20'000;
 constexpr std::size_t kEverything = ~std::size_t{0};
 
 // Small limits, so that every kind of waiting happens all the time.
-CoreOptions small_options(unsigned shards) {
+CoreOptions small_options(Dice& dice, unsigned shards) {
   CoreOptions options;
   options.shards = shards;
   options.frame_max = 4'096;
@@ -28,12 +28,18 @@ CoreOptions small_options(unsigned shards) {
   options.unsent = {8, 4'096};
   options.output_high_bytes = 8 * 1'024;
   options.shard_window_bytes = 16 * 1'024;
+  options.page_out_above_bytes = 1;
+  // From one message, over a few, to more than there ever are.
+  options.queue_window_bytes = dice.chance(10) ? 1'000'000 : dice.between(1, 2'000);
+  options.resident_bytes_max = dice.chance(30) ? 1'000'000 : dice.between(0, 4'000);
   return options;
 }
 
 }  // namespace
 
-World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
+World::World(Dice& dice, unsigned shards)
+    : dice_(dice), options_(small_options(dice, shards)), vault_(shards) {
+  memory_percent_ = dice_.chance(30) ? 0 : dice_.between(1, 100);
   const auto authenticator = std::make_shared<broker::BuiltinAuthenticator>();
   for (unsigned i = 0; i < shards; ++i) {
     EngineWorld outside;
@@ -42,17 +48,31 @@ World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
       for (auto& byte : bytes) byte = static_cast<std::uint8_t>(dice_.below(256));
     };
     outside.connection_count = [] { return 1u; };
-    outside.message_bytes = [] { return std::uint64_t{0}; };
+    outside.message_bytes = [this] {
+      return std::uint64_t{dice_.chance(memory_percent_) ? 2u : 0u};
+    };
     outside.commit = [this, i](persistence::WriteBatch batch, std::uint64_t number) {
       vault_.commit(static_cast<ShardId>(i), std::move(batch), number);
+    };
+    outside.fetch = [this, i](broker::QueueId queue, const broker::FetchRequest& request) {
+      vault_.fetch(static_cast<ShardId>(i), queue, request);
+    };
+    outside.page_out = [this, i](broker::QueueId queue,
+                                 std::vector<persistence::StoredMessage> messages,
+                                 std::uint64_t token) {
+      vault_.page_out(static_cast<ShardId>(i), {queue, token}, std::move(messages));
+    };
+    outside.drop_paged = [this](broker::QueueId queue, broker::Seq from, broker::Seq up_to) {
+      vault_.drop_paged(queue, from, up_to);
     };
     outside.log = [](int level, const std::string& line) {
       require(level < 3, "the broker logged an error: " + line);
     };
     Shard& shard = shards_.emplace_back();
     shard.store_percent = dice_.chance(50) ? dice_.between(1, 4) : dice_.between(5, 60);
-    shard.engine = std::make_unique<broker::Engine>(static_cast<ShardId>(i), small_options(shards),
-                                                    std::move(outside));
+    shard.fetch_percent = dice_.chance(50) ? dice_.between(1, 4) : dice_.between(5, 60);
+    shard.engine =
+        std::make_unique<broker::Engine>(static_cast<ShardId>(i), options_, std::move(outside));
     shard.engine->set_now(now_);
   }
   settle([] {});  // the first topology
@@ -74,14 +94,23 @@ void World::step() {
   if (dice_.chance(20)) now_ += static_cast<broker::Millis>(dice_.below(10));
   Shard& storing = shards_[dice_.below(shards_.size())];
   if (dice_.chance(storing.store_percent)) make_durable(storing);
+  if (dice_.chance(storing.fetch_percent)) fetch(storing);
   step(shards_[dice_.below(shards_.size())]);
 }
 
 bool World::make_durable(Shard& shard) {
   const ShardId self = shard.engine->self();
-  const auto number = vault_.write_next(self);
-  if (number) shard.mailbox.push_back({self, {broker::Durable{*number}}});
-  return number.has_value();
+  return answer(shard, vault_.write_next(self));
+}
+
+bool World::fetch(Shard& shard) { return answer(shard, vault_.read_next(shard.engine->self())); }
+
+bool World::answer(Shard& shard, std::optional<broker::ShardMessage> answer) {
+  if (!answer) return false;
+  Batch& batch = shard.mailbox.emplace_back();
+  batch.from = shard.engine->self();
+  batch.messages.push_back(std::move(*answer));
+  return true;
 }
 
 void World::step(Shard& shard) {
@@ -224,6 +253,7 @@ void World::round(Shard& shard) {
   shard.engine->set_now(now_);
   while (shard.finishing) finish(shard);
   while (make_durable(shard)) continue;
+  while (fetch(shard)) continue;
   read_mail(shard, kEverything);
   const std::vector<LinkPtr> links = shard.links;
   for (const LinkPtr& link : links) {
@@ -284,6 +314,27 @@ std::size_t World::sessions() const {
   std::size_t count = 0;
   for (const Shard& shard : shards_) count += shard.engine->info().connections;
   return count;
+}
+
+// While everything is at rest.
+void World::check_memory() const {
+  // A page may go one window beyond, and to the end of a message; the tail has half of one.
+  constexpr std::uint64_t kLargestMessage = 9'300;
+  const std::uint64_t queue_max = options_.queue_window_bytes * 7 / 2 + 2 * kLargestMessage;
+  for (const Shard& shard : shards_) {
+    std::uint64_t resident = 0;
+    bool idle = true;
+    for (const broker::QueueInfo& info : shard.engine->queue_infos()) {
+      resident += info.resident_bytes;
+      idle = idle && info.consumers == 0;
+      require(info.resident_bytes <= queue_max,
+              info.name + " keeps " + std::to_string(info.resident_bytes) + " bytes in memory");
+      require(info.messages_paged <= info.messages_ready, info.name + " has lost count");
+    }
+    require(resident == shard.engine->info().resident_bytes, "a shard's sum is not its queues'");
+    require(!idle || resident <= options_.resident_bytes_max,
+            "idle queues keep " + std::to_string(resident) + " bytes in memory");
+  }
 }
 
 }  // namespace harrier::simulation

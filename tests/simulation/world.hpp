@@ -5,12 +5,14 @@
 // shards and sockets do and keeps their promises: what creates queues is pushed before all else,
 // pushes to one mailbox stay in order, mail is read before input, mailboxes come before sockets.
 // Between any two pushes of one shard the others may run, as they may on other cores. What is to be
-// kept becomes durable later, at any time, in order for each shard and in any order between them.
+// kept becomes durable later, at any time, in order for each shard and in any order between them;
+// what is fetched comes later, too.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "broker/core/engine.hpp"
@@ -48,6 +50,8 @@ class World {
 
   std::vector<broker::QueueInfo> queues() const;
   std::size_t sessions() const;
+  // That queues keep in memory what they may, and no more.
+  void check_memory() const;
   bool has_queue(const std::string& name) const;
   // The definitions, the same on every shard when everything is at rest.
   routing::TopologyPtr topology();
@@ -70,10 +74,13 @@ class World {
     bool finishing = false;     // inside the end of a turn
     std::vector<LinkPtr> links;
     std::size_t store_percent = 0;  // how often a step makes a batch durable
+    std::size_t fetch_percent = 0;  // how often a step reads what was asked for
   };
 
   void step(Shard& shard);
   bool make_durable(Shard& shard);
+  bool fetch(Shard& shard);
+  static bool answer(Shard& shard, std::optional<broker::ShardMessage> answer);
   void read_mail(Shard& shard, std::size_t batches);
   void read_some(Shard& shard, Link& link, std::size_t size);
   void feed(Link& link);
@@ -86,10 +93,12 @@ class World {
   bool at_rest() const;
 
   Dice& dice_;
+  broker::CoreOptions options_;
   Vault vault_;
   broker::Millis now_ = 1'000;
   std::deque<Shard> shards_;
   bool slow_writes_ = true;
+  std::size_t memory_percent_ = 0;  // how often it looks as if memory were short
 };
 
 }  // namespace harrier::simulation

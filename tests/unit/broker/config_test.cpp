@@ -187,6 +187,9 @@ unsent_bytes_max = "2KiB"
 qos_updates_consumers = "always"
 [memory]
 limit = "1GiB"
+page_out_above = "100MiB"
+queue_window = "4KiB"
+queue_windows_max = "8MiB"
 shard_window = "1MiB"
 )");
   EXPECT_EQ(config.listen, (std::vector<Endpoint>{{"0.0.0.0", 5672}, {"::1", 5673}}));
@@ -210,6 +213,9 @@ shard_window = "1MiB"
   EXPECT_EQ(config.consumer.unsent_max_bytes, 2 * kKiB);
   EXPECT_EQ(config.channel.qos_updates_consumers, QosUpdates::Always);
   EXPECT_EQ(config.memory.limit.bytes_of(1), 1024 * kMiB);
+  EXPECT_EQ(config.memory.page_out_above.bytes_of(1), 100 * kMiB);
+  EXPECT_EQ(config.memory.queue_window_bytes, 4 * kKiB);
+  EXPECT_EQ(config.memory.resident_bytes_max, 8 * kMiB);
   EXPECT_EQ(config.memory.shard_window_bytes, kMiB);
   EXPECT_EQ(read(print_toml(config)), config);
 }
@@ -241,6 +247,8 @@ TEST(Config, MemoryLimitIsAShareOrASize) {
   EXPECT_EQ(Config{}.memory.limit.bytes_of(1000), 400U);
   EXPECT_EQ(read("memory.limit = 0.5").memory.limit.bytes_of(1000), 500U);
   EXPECT_EQ(read("memory.limit = \"64MiB\"").memory.limit.bytes_of(1000), 64 * kMiB);
+  EXPECT_EQ(Config{}.memory.page_out_above.bytes_of(1000), 500U);
+  EXPECT_EQ(read("memory.page_out_above = 0.0").memory.page_out_above.bytes_of(1000), 0U);
 }
 
 TEST(ConfigErrors, UnknownKeysNameLineAndNearestKey) {

@@ -48,6 +48,11 @@ class QueueTest : public testing::Test, protected Outlet {
     const Delivery& d = deliveries.at(delivery);
     queue.settle({QueueId{1}, d.seq, d.slot, outcome}, *this);
   }
+  GetResult get(char name, bool no_ack) {
+    const auto result = queue.get({QueueId{1}, ref(name).channel, no_ack, {}}, *this);
+    EXPECT_TRUE(result) << "nothing has to be fetched";
+    return result.value_or(GetResult{});
+  }
   std::vector<std::string> taken() { return std::exchange(delivered, {}); }
 
   static routing::QueueEntry entry(bool auto_delete = false) {
@@ -151,15 +156,15 @@ TEST_F(QueueTest, PurgeLeavesWhatIsUnsettled) {
 TEST_F(QueueTest, GetIsOutsideEveryLimitAndReturnsWithItsChannel) {
   publish(2);
   const ChannelRef channel = ref('a').channel;
-  const GetResult first = queue.get(channel, false, *this);
+  const GetResult first = get('a', false);
   EXPECT_EQ(first.seq, 1u);
   EXPECT_EQ(first.remaining, 1u);
   EXPECT_FALSE(first.redelivered);
-  EXPECT_EQ(queue.get(channel, true, *this).seq, 2u);
-  EXPECT_FALSE(queue.get(channel, false, *this).message);
+  EXPECT_EQ(get('a', true).seq, 2u);
+  EXPECT_FALSE(get('a', false).message);
   EXPECT_FALSE(queue.release(channel, *this));
   EXPECT_EQ(queue.ready_count(), 1u);
-  EXPECT_TRUE(queue.get(ref('b').channel, true, *this).redelivered);
+  EXPECT_TRUE(get('b', true).redelivered);
 }
 
 TEST_F(QueueTest, ReleaseGivesEverythingToTheOthers) {

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a queue keeps in memory, and what it leaves to the store.
+#include <algorithm>
+#include <utility>
+
+#include "broker/core/queue.hpp"
+#include "protocol/check.hpp"
+
+namespace harrier::broker {
+
+namespace {
+
+// What a queue with a waiting consumer may hold when the shard's budget is used up: enough to keep
+// a consumer busy while the next page comes.
+constexpr std::uint64_t kSmallWindowBytes = 64 * 1024;
+// A piece that is paged out at a time; its memory is free when the store has it.
+constexpr std::uint64_t kPieceBytes = 4 * 1024 * 1024;
+// How far beyond its window a page may take a queue, by the unstored messages that lie between.
+constexpr std::uint64_t kPageWindows = 2;
+
+}  // namespace
+
+void Queue::restore(std::uint64_t messages, std::uint64_t bytes, Seq seq_max, bool clean) {
+  HARRIER_CHECK(residents_ != nullptr || messages == 0);
+  next_seq_ = seq_max + 1;
+  if (!clean) redelivered_to_ = seq_max;
+  backlog_.restore(messages, bytes);
+}
+
+// Whether a new message that the store gets may stay in memory too.
+bool Queue::keeps(const protocol::Message& message) const {
+  if (residents_ == nullptr) return true;
+  const std::uint64_t held = ready_.fresh().bytes();
+  if (held == 0 && !available_.empty()) return true;  // it goes out at once
+  const std::uint64_t then = held + message.footprint();
+  if (then > residents_->window_bytes) return false;
+  if (!residents_->full()) return true;
+  if (consumer_count_ == 0) return false;
+  residents_->wanted = true;
+  return then <= kSmallWindowBytes;
+}
+
+void Queue::put_behind(Ready ready, bool stored) {
+  if (!stored) {
+    backlog_.add_unstored(std::move(ready));
+    return;
+  }
+  const bool may_catch_up = consumer_count_ > 0 && !residents_->full();
+  backlog_.add_stored(std::move(ready), may_catch_up ? residents_->window_bytes / 2 : 0);
+}
+
+std::uint64_t Queue::window_now() const {
+  if (!residents_->full()) return residents_->window_bytes;
+  residents_->wanted = true;
+  // Consumers that can't take anything need nothing ready.
+  const bool hungry = !waiting_gets_.empty() || !available_.empty() || gated_count_ > 0;
+  return hungry ? std::min(residents_->window_bytes, kSmallWindowBytes) : 0;
+}
+
+// Ahead of the consumers: asks for more when less than half of the window is left. True if there
+// was more in memory.
+bool Queue::refill(bool wanted, Outlet& outlet) {
+  if (!wanted || backlog_.empty() || backlog_.fetching()) return false;
+  const std::uint64_t window = window_now();
+  const std::uint64_t held = ready_.fresh().bytes();
+  if (window == 0 || (held > 0 && held >= window / 2)) return false;
+  if (backlog_.in_memory()) {
+    backlog_.surface(kPageWindows * window, ready_.fresh());
+    return true;
+  }
+  const auto request = backlog_.next_fetch(window - held, next_seq_, outlet.durable_through());
+  if (request) {
+    outlet.fetch(entry_.id, *request);
+  } else if (!is_waiting_) {
+    is_waiting_ = true;
+    residents_->waiting.push_back(entry_.id);
+  }
+  return false;
+}
+
+void Queue::fetched(Fetched& page, Outlet& outlet) {
+  std::optional<SeqRange> drop;
+  if (!backlog_.fetched(page.token, page.messages, page.next,
+                        kPageWindows * residents_->window_bytes, ready_.fresh(), drop))
+    return;
+  if (drop) outlet.drop_paged(entry_.id, drop->from, drop->up_to);
+  deliver(outlet);
+}
+
+void Queue::store_moved(Outlet& outlet) {
+  is_waiting_ = false;
+  deliver(outlet);
+}
+
+void Queue::answer_gets(Outlet& outlet) {
+  while (!waiting_gets_.empty() && (!ready_.empty() || backlog_.empty())) {
+    const Get get = waiting_gets_.front();
+    waiting_gets_.pop_front();
+    outlet.notify(get.reply.connection, Reply{get.reply, take_for(get, outlet)});
+  }
+}
+
+bool Queue::evict() {
+  const std::uint64_t before = accounted_bytes_;
+  backlog_.evict(ready_.fresh());
+  account();
+  return accounted_bytes_ < before;
+}
+
+bool Queue::page_out(Outlet& outlet) {
+  auto piece = backlog_.cut_piece(ready_.fresh(), residents_->window_bytes, kPieceBytes);
+  account();
+  if (piece.empty()) return false;
+  outlet.page_out(entry_.id, std::move(piece), backlog_.last_token());
+  return true;
+}
+
+void Queue::paged_out(std::uint64_t token, Outlet& outlet) {
+  if (const auto drop = backlog_.piece_stored(token))
+    outlet.drop_paged(entry_.id, drop->from, drop->up_to);
+  deliver(outlet);
+}
+
+// Keeps the shard's sums and lists true.
+void Queue::account() {
+  if (residents_ == nullptr) return;
+  const ReadyRun& fresh = ready_.fresh();
+  const std::uint64_t resident =
+      entry_.durable ? fresh.persistent_bytes() + backlog_.tail().bytes() : 0;
+  residents_->bytes += resident - accounted_bytes_;
+  accounted_bytes_ = resident;
+  if (resident > 0 && !is_holder_) {
+    is_holder_ = true;
+    residents_->holders.push_back(entry_.id);
+  }
+  if (is_unstored_) return;
+  const bool beyond_window = fresh.bytes() > residents_->window_bytes && fresh.bytes() > resident;
+  if (beyond_window || !backlog_.behind().empty()) {
+    is_unstored_ = true;
+    residents_->unstored.push_back(entry_.id);
+  }
+}
+
+}  // namespace harrier::broker

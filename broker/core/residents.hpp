@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Residents: what the queues of one shard keep in memory though the store has it too, against its
+// limit, and which queues to look at when there is too much. Owned by the engine, which does the
+// looking; its queues keep the numbers true. Nothing here can fail.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "broker/core/ids.hpp"
+
+namespace harrier::broker {
+
+struct Residents {
+  std::uint64_t window_bytes = 1024 * 1024;  // of one queue
+  std::uint64_t bytes_max = 0;               // of all
+  std::uint64_t bytes = 0;
+  bool wanted = false;  // a queue with consumers has gone without
+
+  // Queues that hold such messages; the one that has been looked at last is at the back.
+  std::deque<QueueId> holders;
+  // Queues with messages beyond their window that no store has.
+  std::deque<QueueId> unstored;
+  // Queues whose next message is on its way to the store and can't be fetched before it is there.
+  std::vector<QueueId> waiting;
+
+  bool full() const { return bytes >= bytes_max; }
+  bool needs_relief() const {
+    return bytes > bytes_max || (wanted && bytes > bytes_max - bytes_max / 4);
+  }
+};
+
+}  // namespace harrier::broker

@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One queue over a store whose answers come when the test says so. A window of three messages.
+#include <deque>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "broker/core/queue.hpp"
+#include "persistence/memory_store.hpp"
+
+namespace harrier::broker {
+namespace {
+
+protocol::MessagePtr message(bool persistent, std::size_t size = 100) {
+  protocol::Properties properties;
+  if (persistent) properties.delivery_mode = std::uint8_t{2};
+  const std::vector<std::uint8_t> body(size);
+  return protocol::Message::create("", "q", properties.encode(), body);
+}
+
+// "a1" is message 1 to consumer a, "a1r" the same redelivered; from basic.get it is "1".
+class QueuePagingTest : public testing::Test, protected Outlet {
+ protected:
+  using Texts = std::vector<std::string>;
+
+  QueuePagingTest() {
+    residents.window_bytes = 3 * message(true)->footprint();
+    residents.bytes_max = 100 * residents.window_bytes;
+    open(true);
+  }
+
+  void deliver(Delivery delivery) override {
+    delivered.push_back(static_cast<char>('a' + delivery.consumer.consumer) +
+                        std::to_string(delivery.seq) + (delivery.redelivered ? "r" : ""));
+    deliveries.push_back(std::move(delivery));
+  }
+  void notify(ConnectionId, ShardMessage notice) override {
+    auto* reply = std::get_if<Reply>(&notice);
+    if (reply == nullptr) return;
+    if (const auto* got = std::get_if<GetResult>(&reply->result)) replies.push_back(text_of(*got));
+    if (std::holds_alternative<QueueMissing>(reply->result)) replies.emplace_back("missing");
+  }
+  void record(persistence::Record record) override {
+    const auto* purge = std::get_if<persistence::Purge>(&record);
+    if (purge != nullptr) purges.push_back({purge->from, purge->up_to});
+    batch.add(std::move(record));
+  }
+  void fetch(QueueId, const FetchRequest& request) override { fetches.push_back(request); }
+  void page_out(QueueId, std::vector<persistence::StoredMessage> messages,
+                std::uint64_t token) override {
+    pieces.emplace_back(token, std::move(messages));
+  }
+  void drop_paged(QueueId, Seq from, Seq up_to) override { paged.drop_paged(kStored, from, up_to); }
+  std::uint64_t current_batch() const override { return durable + 1; }
+  std::uint64_t durable_through() const override { return durable; }
+
+  static std::string text_of(const GetResult& got) {
+    if (!got.message) return "empty";
+    return std::to_string(got.seq) + (got.redelivered ? "r" : "") + "/" +
+           std::to_string(got.remaining);
+  }
+  static ConsumerRef ref(char name) {
+    const auto number = static_cast<std::uint32_t>(name - 'a');
+    return {{ConnectionId{1}, number, static_cast<std::uint16_t>(number + 1)}, number};
+  }
+
+  void open(bool durable_queue) {
+    routing::QueueEntry entry;
+    entry.id = QueueId{1};
+    entry.name = "q";
+    entry.durable = durable_queue;
+    queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000}, &residents);
+  }
+  void consume(char name, std::uint32_t prefetch = 0, bool no_ack = false) {
+    Consume request;
+    request.queue = QueueId{1};
+    request.consumer = ref(name);
+    request.prefetch = prefetch;
+    request.no_ack = no_ack;
+    ASSERT_FALSE(queue->consume(request));
+    queue->deliver(*this);
+  }
+  // "p" is a persistent message, "t" a transient one.
+  void publish(const std::string& kinds) {
+    for (const char kind : kinds) queue->publish(message(kind == 'p'), *this);
+  }
+  void settle(std::size_t delivery, Outcome outcome) {
+    const Delivery& d = deliveries.at(delivery);
+    queue->settle({QueueId{1}, d.seq, d.slot, outcome}, *this);
+  }
+  // "later" if the answer is still to come.
+  std::string get(char name = 'g', bool no_ack = true) {
+    const auto result = queue->get({QueueId{1}, ref(name).channel, no_ack, {{}, 1}}, *this);
+    return result ? text_of(*result) : "later";
+  }
+  void make_durable() {
+    store.commit(std::exchange(batch, {}), nullptr);
+    ++durable;
+    for (const QueueId id : std::exchange(residents.waiting, {})) {
+      ASSERT_EQ(id, QueueId{1});
+      queue->store_moved(*this);
+    }
+  }
+  // The store answers the oldest fetch.
+  void answer() {
+    ASSERT_FALSE(fetches.empty());
+    const FetchRequest request = fetches.front();
+    fetches.pop_front();
+    persistence::Fetched a;
+    persistence::Fetched b;
+    store.fetch(kStored, request.from, request.bytes_max, [&](auto page) { a = std::move(page); });
+    paged.fetch(kStored, request.from, request.bytes_max, [&](auto page) { b = std::move(page); });
+    auto page = persistence::merge(std::move(a), std::move(b), request.bytes_max);
+    Fetched fetched{QueueId{1}, request.token, std::move(page.messages), page.next};
+    queue->fetched(fetched, *this);
+  }
+  void answer_all() {
+    for (int i = 0; i < 100 && !fetches.empty(); ++i) answer();
+    EXPECT_TRUE(fetches.empty());
+  }
+  void store_piece() {
+    ASSERT_FALSE(pieces.empty());
+    auto [token, messages] = std::move(pieces.front());
+    pieces.pop_front();
+    paged.page_out(kStored, std::move(messages), [](const persistence::Status&) {});
+    queue->paged_out(token, *this);
+  }
+  std::size_t in_store(persistence::MemoryStore& which) {
+    std::size_t count = 0;
+    which.fetch(kStored, 0, ~std::size_t{0}, [&](auto page) { count = page.messages.size(); });
+    return count;
+  }
+  Texts taken() { return std::exchange(delivered, {}); }
+
+  static constexpr persistence::QueueId kStored{1};
+  const std::uint64_t content_bytes = persistence::content_size(*message(true));
+  persistence::MemoryStore store;
+  persistence::MemoryStore paged;
+  persistence::WriteBatch batch;
+  std::uint64_t durable = 0;
+  std::deque<FetchRequest> fetches;
+  std::deque<std::pair<std::uint64_t, std::vector<persistence::StoredMessage>>> pieces;
+  std::vector<std::pair<Seq, Seq>> purges;
+  Texts delivered;
+  Texts replies;
+  std::vector<Delivery> deliveries;
+  Residents residents;
+  std::unique_ptr<Queue> queue;
+};
+
+TEST_F(QueuePagingTest, OnlyAWindowStaysInMemory) {
+  const auto before = protocol::message_bytes_in_memory();
+  publish(std::string(500, 'p'));
+  batch = {};  // the others go with their batch
+  EXPECT_EQ(queue->ready_count(), 500u);
+  EXPECT_EQ(residents.bytes, residents.window_bytes);
+  EXPECT_EQ(static_cast<std::uint64_t>(protocol::message_bytes_in_memory() - before),
+            residents.window_bytes);
+}
+
+TEST_F(QueuePagingTest, OrderHoldsAcrossTheBoundary) {
+  publish("pppppppppp");
+  make_durable();
+  EXPECT_TRUE(fetches.empty()) << "nobody wants any";
+  consume('a');
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3"}));
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a4", "a5", "a6", "a7", "a8", "a9", "a10"}));
+  EXPECT_EQ(queue->ready_count(), 0u);
+  EXPECT_EQ(residents.bytes, 0u);
+  publish("p");
+  EXPECT_EQ(taken(), Texts{"a11"});
+  EXPECT_TRUE(fetches.empty());
+}
+
+TEST_F(QueuePagingTest, FetchesAheadBelowHalfOfTheWindow) {
+  publish("pppppppppp");
+  make_durable();
+  consume('a', 1);
+  settle(0, Outcome::Ack);
+  EXPECT_EQ(taken(), (Texts{"a1", "a2"}));
+  EXPECT_EQ(fetches.size(), 1u) << "one is left in memory";
+  settle(1, Outcome::Ack);
+  EXPECT_EQ(fetches.size(), 1u) << "one at a time";
+  answer();
+  EXPECT_TRUE(fetches.empty()) << "more than half a window";
+  EXPECT_LE(residents.bytes, residents.window_bytes);
+  EXPECT_GT(residents.bytes, residents.window_bytes / 2);
+}
+
+TEST_F(QueuePagingTest, WhatIsNotDurableIsAskedForOnceItIs) {
+  publish("ppp");
+  make_durable();
+  publish("pp");
+  consume('a');
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3"}));
+  EXPECT_TRUE(fetches.empty());
+  EXPECT_EQ(residents.waiting, std::vector<QueueId>{QueueId{1}});
+  queue->deliver(*this);
+  EXPECT_EQ(residents.waiting.size(), 1u);
+  make_durable();
+  answer();
+  EXPECT_EQ(taken(), (Texts{"a4", "a5"}));
+}
+
+TEST_F(QueuePagingTest, AnAnswerThatIsShortOfWhatIsPagedIsAskedForAgain) {
+  publish("pppp");
+  make_durable();
+  publish("pp");
+  consume('a');
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3"}));
+  answer();
+  EXPECT_EQ(taken(), Texts{"a4"});
+  EXPECT_TRUE(fetches.empty());
+  make_durable();
+  answer();
+  EXPECT_EQ(taken(), (Texts{"a5", "a6"}));
+}
+
+TEST_F(QueuePagingTest, TransientMessagesAreMergedByPosition) {
+  publish("pppptptttpt");
+  make_durable();
+  publish("t");
+  EXPECT_EQ(queue->ready_count(), 12u);
+  consume('a');
+  answer_all();
+  EXPECT_EQ(taken(),
+            (Texts{"a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10", "a11", "a12"}));
+  publish("tp");
+  EXPECT_EQ(taken(), (Texts{"a13", "a14"}));
+}
+
+TEST_F(QueuePagingTest, AQueueThatKeepsUpGetsPastTheStore) {
+  publish("ppp");
+  make_durable();
+  consume('a', 1);
+  publish("ppp");  // two of them are beyond the window, and the last fits the tail
+  for (std::size_t i = 0; i < 6; ++i) {
+    answer_all();
+    settle(i, Outcome::Ack);
+    if (i == 2) make_durable();
+  }
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3", "a4", "a5", "a6"}));
+  EXPECT_EQ(residents.bytes, 0u);
+}
+
+TEST_F(QueuePagingTest, TheLastMessagesOfAQueueThatIsBeingConsumedNeedNoFetch) {
+  consume('a', 1);
+  publish("pppppp");  // 1 is out, 2 to 4 in memory, 5 in the store only, 6 is the tail
+  settle(0, Outcome::Ack);
+  settle(1, Outcome::Ack);
+  settle(2, Outcome::Ack);
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3", "a4"}));
+  EXPECT_TRUE(fetches.empty()) << "5 is not durable";
+  make_durable();
+  ASSERT_EQ(fetches.size(), 1u);
+  publish("p");  // replaces 6 as the tail, as far as there is room
+  answer();
+  settle(3, Outcome::Ack);
+  settle(4, Outcome::Ack);
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a5", "a6"}));
+  EXPECT_TRUE(fetches.empty());
+  settle(5, Outcome::Ack);
+  EXPECT_EQ(taken(), Texts{"a7"});
+  EXPECT_EQ(durable, 1u) << "7 never had to be read";
+}
+
+TEST_F(QueuePagingTest, GetWaitsForTheStore) {
+  queue->restore(3, 3 * content_bytes, 3, true);
+  batch.add(persistence::Enqueue{kStored, 1, message(true), 0, {}});
+  batch.add(persistence::Enqueue{kStored, 2, message(true), 0, {}});
+  batch.add(persistence::Enqueue{kStored, 3, message(true), 0, {}});
+  make_durable();
+  EXPECT_EQ(get(), "later");
+  EXPECT_EQ(get(), "later");
+  answer();
+  EXPECT_EQ(replies, (Texts{"1/2", "2/1"}));
+  EXPECT_EQ(get(), "3/0");
+  EXPECT_EQ(get(), "empty");
+  make_durable();
+  EXPECT_EQ(in_store(store), 0u);
+}
+
+TEST_F(QueuePagingTest, AGetOfAChannelThatHasGoneTakesNothing) {
+  publish("pppp");
+  make_durable();
+  for (int i = 0; i < 3; ++i) EXPECT_NE(get('g'), "later");
+  EXPECT_EQ(get('g'), "later");
+  EXPECT_EQ(get('h'), "later");
+  EXPECT_FALSE(queue->release(ref('g').channel, *this));
+  answer();
+  EXPECT_EQ(replies, Texts{"4/0"});
+}
+
+TEST_F(QueuePagingTest, APurgeAnswersWaitingGets) {
+  publish("pppp");
+  make_durable();
+  for (int i = 0; i < 3; ++i) get();
+  EXPECT_EQ(get(), "later");
+  EXPECT_EQ(queue->purge(*this), 1u);
+  EXPECT_EQ(replies, Texts{"empty"});
+  answer();  // void
+  EXPECT_EQ(replies.size(), 1u);
+  EXPECT_EQ(queue->ready_count(), 0u);
+}
+
+TEST_F(QueuePagingTest, ADeletedQueueAnswersWaitingGets) {
+  publish("pppp");
+  make_durable();
+  for (int i = 0; i < 3; ++i) get();
+  EXPECT_EQ(get(), "later");
+  queue->close(*this);
+  EXPECT_EQ(replies, Texts{"missing"});
+}
+
+TEST_F(QueuePagingTest, AReturnedMessageAnswersAWaitingGet) {
+  publish("pppp");
+  make_durable();
+  consume('a', 3);
+  queue->cancel(ref('a'));
+  EXPECT_EQ(get(), "later");
+  settle(1, Outcome::Requeue);
+  EXPECT_EQ(replies, Texts{"2r/1"});
+  answer();
+  EXPECT_EQ(replies.size(), 1u);
+  EXPECT_EQ(get(), "4/0");
+}
+
+TEST_F(QueuePagingTest, PurgeIsOneRecordForAllThatIsPaged) {
+  publish("pppptpp");
+  make_durable();
+  EXPECT_EQ(queue->purge(*this), 7u);
+  EXPECT_EQ(purges, (std::vector<std::pair<Seq, Seq>>{{4, 7}}));
+  EXPECT_EQ(batch.size(), 4u) << "three were in memory";
+  publish("p");
+  make_durable();
+  EXPECT_EQ(in_store(store), 1u);
+  consume('a');
+  EXPECT_EQ(taken(), Texts{"a8"});
+}
+
+TEST_F(QueuePagingTest, AFetchOfBeforeAPurgeIsVoid) {
+  publish("ppppp");
+  make_durable();
+  consume('a');
+  ASSERT_EQ(fetches.size(), 1u);
+  queue->purge(*this);
+  publish("pppp");
+  taken();
+  answer();  // the store does not know of the purge yet
+  EXPECT_TRUE(taken().empty());
+  settle(0, Outcome::Requeue);
+  EXPECT_EQ(taken(), Texts{"a1r"});
+}
+
+TEST_F(QueuePagingTest, RequeuedMessagesGoFirstAlsoWhenTheNextIsPaged) {
+  publish("pppppp");
+  make_durable();
+  consume('a', 3);
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3"}));
+  queue->cancel(ref('a'));
+  answer();
+  settle(2, Outcome::Requeue);
+  settle(0, Outcome::Requeue);
+  consume('b');
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"b1r", "b3r", "b4", "b5", "b6"}));
+}
+
+TEST_F(QueuePagingTest, AutomaticAcknowledgementEmptiesTheStore) {
+  publish("ppptpp");
+  make_durable();
+  consume('a', 0, true);
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3", "a4", "a5", "a6"}));
+  make_durable();
+  EXPECT_EQ(in_store(store), 0u);
+}
+
+TEST_F(QueuePagingTest, AnIdleQueueGivesUpWhatTheStoreHas) {
+  publish("tpt");
+  EXPECT_GT(residents.bytes, 0u);
+  EXPECT_TRUE(queue->evict());
+  EXPECT_EQ(residents.bytes, 0u);
+  EXPECT_FALSE(queue->evict());
+  EXPECT_EQ(queue->ready_count(), 3u);
+  publish("p");
+  make_durable();
+  consume('a');
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3", "a4"}));
+}
+
+TEST_F(QueuePagingTest, EvictionVoidsAFetch) {
+  publish("pppppp");
+  make_durable();
+  EXPECT_EQ(get(), "1/5");
+  EXPECT_EQ(get(), "2/4");
+  ASSERT_EQ(fetches.size(), 1u);
+  EXPECT_TRUE(queue->evict());
+  answer();
+  EXPECT_EQ(residents.bytes, 0u);
+  consume('a');
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a3", "a4", "a5", "a6"}));
+}
+
+TEST_F(QueuePagingTest, AFullShardKeepsNothingForQueuesWithoutConsumers) {
+  residents.bytes_max = 0;
+  publish("ppp");
+  EXPECT_EQ(residents.bytes, 0u);
+  make_durable();
+  EXPECT_FALSE(residents.wanted);
+  consume('a', 1);
+  answer_all();
+  EXPECT_EQ(taken(), Texts{"a1"}) << "who can take one gets one";
+  EXPECT_TRUE(residents.wanted);
+  settle(0, Outcome::Ack);
+  answer_all();
+  EXPECT_EQ(taken(), Texts{"a2"});
+}
+
+TEST_F(QueuePagingTest, TransientMessagesArePagedOutBehindTheWindowAndComeBack) {
+  open(false);
+  publish("tttttttt");
+  EXPECT_EQ(residents.unstored, std::deque<QueueId>{QueueId{1}});
+  EXPECT_TRUE(queue->page_out(*this));
+  publish("t");
+  EXPECT_TRUE(queue->page_out(*this));
+  EXPECT_FALSE(queue->page_out(*this));
+  consume('a');
+  EXPECT_EQ(taken(), (Texts{"a1", "a2", "a3"}));
+  EXPECT_TRUE(fetches.empty()) << "nothing is there yet";
+  store_piece();
+  answer();
+  EXPECT_EQ(taken().front(), "a4");
+  store_piece();
+  answer_all();
+  EXPECT_EQ(deliveries.back().seq, 9u);
+  EXPECT_EQ(deliveries.size(), 9u);
+  EXPECT_EQ(in_store(paged), 0u) << "what is back has been dropped";
+}
+
+TEST_F(QueuePagingTest, APieceThatLeavesDuringAFetchIsNotOvertaken) {
+  publish("pppptpp");
+  make_durable();
+  consume('a');
+  ASSERT_EQ(fetches.size(), 1u);
+  EXPECT_TRUE(queue->page_out(*this));  // 5, while 4 and all behind it are asked for
+  taken();
+  answer();
+  EXPECT_EQ(taken(), Texts{"a4"});
+  EXPECT_TRUE(fetches.empty()) << "5 is on its way";
+  store_piece();
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a5", "a6", "a7"}));
+}
+
+TEST_F(QueuePagingTest, APieceThatIsPurgedOnItsWayIsDroppedWhenItArrives) {
+  open(false);
+  publish("tttttttt");
+  EXPECT_TRUE(queue->page_out(*this));
+  EXPECT_EQ(queue->purge(*this), 8u);
+  store_piece();
+  EXPECT_EQ(in_store(paged), 0u);
+  EXPECT_TRUE(purges.empty()) << "nothing of it was ever recorded";
+}
+
+TEST_F(QueuePagingTest, AClosedQueueLeavesNothingPagedOut) {
+  open(false);
+  publish("tttttttt");
+  EXPECT_TRUE(queue->page_out(*this));
+  store_piece();
+  EXPECT_GT(in_store(paged), 0u);
+  queue->close(*this);
+  EXPECT_EQ(in_store(paged), 0u);
+}
+
+TEST_F(QueuePagingTest, ARestoredQueueIsAllInTheStore) {
+  for (const Seq seq : {2u, 5u, 9u})
+    batch.add(persistence::Enqueue{kStored, seq, message(true), 0, {}});
+  batch.add(persistence::Requeue{kStored, 5, 2});
+  make_durable();
+  queue->restore(3, 3 * content_bytes, 12, true);
+  EXPECT_EQ(queue->ready_count(), 3u);
+  EXPECT_TRUE(queue->may_delete(false, true));
+  EXPECT_TRUE(fetches.empty());
+  publish("tp");
+  make_durable();
+  consume('a');
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a2", "a5r", "a9", "a13", "a14"}));
+}
+
+TEST_F(QueuePagingTest, AfterACrashEverythingMayHaveBeenDeliveredBefore) {
+  for (const Seq seq : {1u, 2u})
+    batch.add(persistence::Enqueue{kStored, seq, message(true), 0, {}});
+  make_durable();
+  queue->restore(2, 2 * content_bytes, 2, false);
+  publish("p");
+  make_durable();
+  consume('a', 2);
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a1r", "a2r"}));
+  settle(0, Outcome::Requeue);
+  const auto requeue = std::get<persistence::Requeue>(batch.records().back());
+  EXPECT_EQ(requeue.delivery_count, 1u) << "it had come back never before";
+  settle(1, Outcome::Ack);
+  EXPECT_EQ(taken(), (Texts{"a1r", "a3"}));
+}
+
+TEST_F(QueuePagingTest, AQueueThatGoesLeavesTheShardsSum) {
+  publish("ppp");
+  EXPECT_GT(residents.bytes, 0u);
+  queue.reset();
+  EXPECT_EQ(residents.bytes, 0u);
+}
+
+TEST_F(QueuePagingTest, WithoutAStoreEverythingStaysInMemory) {
+  routing::QueueEntry entry;
+  entry.id = QueueId{1};
+  entry.durable = true;
+  queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000});
+  publish(std::string(20, 'p'));
+  consume('a');
+  EXPECT_EQ(taken().size(), 20u);
+  EXPECT_TRUE(fetches.empty());
+}
+
+}  // namespace
+}  // namespace harrier::broker
