@@ -25,6 +25,16 @@ QueueInfo Queue::info() const {
   return info;
 }
 
+void Queue::restore(std::uint64_t, std::uint64_t, Seq seq_max, bool clean) {
+  next_seq_ = seq_max + 1;
+  restored_clean_ = clean;
+}
+
+void Queue::restore(persistence::StoredMessage message) {
+  const std::uint32_t returns = std::max(message.delivery_count, restored_clean_ ? 0u : 1u);
+  ready_.push({message.seq, std::move(message.message), returns});
+}
+
 bool Queue::publish(MessagePtr message, Outlet& outlet) {
   const Seq seq = next_seq_++;
   const bool stored = is_stored(message);

@@ -19,6 +19,7 @@
 #include "broker/core/info.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/ready_list.hpp"
+#include "persistence/message_store.hpp"
 
 namespace harrier::broker {
 
@@ -31,6 +32,12 @@ class Queue {
   std::uint32_t ready_count() const { return static_cast<std::uint32_t>(ready_.size()); }
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
+
+  // At start: what the store holds for it. Positions go on above seq_max. After a crash (not clean)
+  // any of these messages may have been delivered before.
+  void restore(std::uint64_t messages, std::uint64_t bytes, Seq seq_max, bool clean);
+  // One of them, in ascending order.
+  void restore(persistence::StoredMessage message);
 
   // True if the message is in the write batch: the publisher's confirm then waits for that.
   bool publish(MessagePtr message, Outlet& outlet);
@@ -92,6 +99,7 @@ class Queue {
   std::string vhost_;
   UnsentLimits limits_;
   Seq next_seq_ = 1;
+  bool restored_clean_ = true;
   ReadyList ready_;
   std::vector<std::unique_ptr<QueueConsumer>> slots_;
   std::vector<std::uint32_t> free_slots_;
