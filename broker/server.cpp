@@ -17,6 +17,7 @@
 #include <spdlog/spdlog.h>
 
 #include "broker/auth/builtin_authenticator.hpp"
+#include "broker/core/recovery.hpp"
 #include "broker/data_directory.hpp"
 #include "broker/net/connection.hpp"
 #include "broker/net/listener.hpp"
@@ -127,25 +128,9 @@ ExitCode Server::run() {
   const auto started = std::chrono::steady_clock::now();
   data_ = std::make_unique<DataDirectory>(config_.data);
 
-  store_ = std::make_unique<persistence::MemoryStore>();
-
-  const CoreOptions options = core_options(config_);
-  const auto count = [this] {
-    std::size_t connections = 0;
-    for (const auto& shard : shards_) connections += shard->connection_count();
-    return static_cast<std::uint32_t>(connections);
-  };
-  for (unsigned id = 0; id < options.shards; ++id) {
-    EngineWorld world = engine_world(config_, count);
-    world.commit = [this, id](persistence::WriteBatch batch, std::uint64_t number) {
-      commit(id, std::move(batch), number);
-    };
-    shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world)));
-  }
-  std::vector<Shard*> all;
-  for (const auto& shard : shards_) all.push_back(shard.get());
-  for (const auto& shard : shards_) shard->connect(all);
-
+  open_store();
+  make_shards();
+  restore();
   open_listeners();
   // Signals are blocked in every thread but this one, which waits for them.
   sigset_t signals;
@@ -169,6 +154,51 @@ ExitCode Server::run() {
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   shut_down();
   return ExitCode::Ok;
+}
+
+void Server::open_store() { store_ = std::make_unique<persistence::MemoryStore>(); }
+
+void Server::make_shards() {
+  const CoreOptions options = core_options(config_);
+  const auto count = [this] {
+    std::size_t connections = 0;
+    for (const auto& shard : shards_) connections += shard->connection_count();
+    return static_cast<std::uint32_t>(connections);
+  };
+  for (unsigned id = 0; id < options.shards; ++id) {
+    EngineWorld world = engine_world(config_, count);
+    world.commit = [this, id](persistence::WriteBatch batch, std::uint64_t number) {
+      commit(id, std::move(batch), number);
+    };
+    shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world)));
+  }
+  std::vector<Shard*> all;
+  for (const auto& shard : shards_) all.push_back(shard.get());
+  for (const auto& shard : shards_) shard->connect(all);
+}
+
+// Before any thread and any listener, so that no client comes before what it knows is there.
+void Server::restore() {
+  persistence::Recovery recovery;
+  recovery.head_bytes_max = 0;  // read when somebody wants it: the start is as fast as that
+  const persistence::Status status = store_->recover(recovery);
+  if (!status.ok()) {
+    throw StartError(ExitCode::DataDirectory,
+                     "cannot read the store in " + data_->path() + ": " + status.error());
+  }
+  const bool clean = recovery.clean;
+  std::vector<Engine*> engines;
+  for (const auto& shard : shards_) engines.push_back(&shard->engine());
+  const RestoreResult result = broker::restore(engines, std::move(recovery));
+  if (!result.errors.empty()) {
+    std::string text = "cannot start with what " + data_->path() + " holds:";
+    for (const std::string& error : result.errors) text += "\n  " + error;
+    throw StartError(result.only_vhosts_missing ? ExitCode::Usage : ExitCode::DataDirectory, text);
+  }
+  if (!clean) spdlog::warn("the broker was not stopped in order: messages may be redelivered");
+  if (result.counts.queues == 0) return;
+  spdlog::info("recovered {} queues with {} messages and {} bindings", result.counts.queues,
+               result.counts.messages, result.counts.bindings);
 }
 
 // A store that fails leaves nothing to confirm and nobody to serve: the process ends at once, so

@@ -146,11 +146,13 @@ void Engine::on(ReleaseChannel& m, ShardId) {
   }
 }
 
-void Engine::on(CreateQueue& m, ShardId) {
-  const QueueId id = m.queue.id;
-  queues_.emplace(id,
-                  std::make_unique<Queue>(std::move(m.queue), std::move(m.vhost), options_.unsent));
+Queue& Engine::add_queue(routing::QueueEntry entry, std::string vhost) {
+  const QueueId id = entry.id;
+  auto queue = std::make_unique<Queue>(std::move(entry), std::move(vhost), options_.unsent);
+  return *queues_.emplace(id, std::move(queue)).first->second;
 }
+
+void Engine::on(CreateQueue& m, ShardId) { add_queue(std::move(m.queue), std::move(m.vhost)); }
 
 void Engine::on(DropQueue& m, ShardId) {
   QueueDropped dropped;
