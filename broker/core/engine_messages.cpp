@@ -58,6 +58,16 @@ void Engine::on(Settle& m, ShardId) {
   if (Queue* queue = find_queue(m.queue)) queue->settle(m, *this);
 }
 
+void Engine::on(CommitPart& m, ShardId) {
+  if (m.parts > 1) batch_.join({m.transaction, m.parts});
+  const PublishSettled settled{m.channel, 0, true};
+  if (batch_.empty()) {  // nothing of it is stored here after all
+    send_to_connection(m.channel.connection, settled);
+  } else {
+    awaiting_durable_.emplace_back(current_batch(), settled);
+  }
+}
+
 void Engine::on(Sent& m, ShardId) {
   if (Queue* queue = find_queue(m.queue)) queue->sent(m, *this);
 }

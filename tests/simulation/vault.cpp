@@ -38,11 +38,54 @@ void Vault::commit(broker::ShardId shard, persistence::WriteBatch batch, std::ui
   line.waiting.push_back(std::move(batch));
 }
 
-std::optional<std::uint64_t> Vault::write_next(broker::ShardId shard) {
+std::optional<Vault::Counts> Vault::whole(Counts counts) const {
+  for (;;) {
+    std::map<std::uint64_t, std::uint32_t> missing;  // parts, by transaction
+    for (std::size_t line = 0; line < lines_.size(); ++line) {
+      for (std::size_t at = 0; at < counts[line]; ++at) {
+        for (const auto& part : lines_[line].waiting[at].joined())
+          --missing.try_emplace(part.transaction, part.parts).first->second;
+      }
+    }
+    std::erase_if(missing, [](const auto& entry) { return entry.second == 0; });
+    if (missing.empty()) return counts;
+    const std::uint64_t transaction = missing.begin()->first;
+    bool found = false;
+    for (std::size_t line = 0; line < lines_.size(); ++line) {
+      const auto& waiting = lines_[line].waiting;
+      for (std::size_t at = counts[line]; at < waiting.size(); ++at) {
+        if (std::ranges::find(waiting[at].joined(), transaction,
+                              &persistence::TransactionPart::transaction) ==
+            waiting[at].joined().end())
+          continue;
+        counts[line] = at + 1;
+        found = true;
+      }
+    }
+    if (!found) return std::nullopt;
+  }
+}
+
+std::vector<Vault::Written> Vault::write_next(broker::ShardId shard) {
+  std::vector<Written> written;
+  if (lines_[shard].waiting.empty()) return written;
+  Counts wanted(lines_.size(), 0);
+  wanted[shard] = 1;
+  const auto counts = whole(std::move(wanted));
+  if (!counts) return written;
+  for (std::size_t line = 0; line < lines_.size(); ++line) {
+    const auto id = static_cast<broker::ShardId>(line);
+    for (std::size_t left = (*counts)[line]; left > 0; --left) write_front(id);
+    if ((*counts)[line] > 0) written.push_back({id, lines_[line].written});
+  }
+  return written;
+}
+
+void Vault::write_front(broker::ShardId shard) {
   Line& line = lines_[shard];
-  if (line.waiting.empty()) return std::nullopt;
   persistence::WriteBatch batch = std::move(line.waiting.front());
   line.waiting.pop_front();
+  ++line.written;
   for_each_enqueue(batch, [this](std::uint64_t message, persistence::QueueId) {
     --messages_[message].waiting;
     ++messages_[message].durable;
@@ -57,9 +100,9 @@ std::optional<std::uint64_t> Vault::write_next(broker::ShardId shard) {
   }
   // By way of its bytes, as a journal would.
   auto decoded = persistence::decode(persistence::encode(batch));
-  require(decoded && *decoded == batch, "a write batch does not survive its encoding");
+  require(decoded && decoded->records() == batch.records(),
+          "a write batch does not survive its encoding");
   store_.commit(std::move(*decoded), [](const persistence::Status&) {});
-  return ++line.written;
 }
 
 void Vault::confirmed(std::uint64_t message, std::size_t copies) {

@@ -24,8 +24,13 @@ class Vault {
   explicit Vault(unsigned shards) : lines_(shards) {}
 
   void commit(broker::ShardId shard, persistence::WriteBatch batch, std::uint64_t number);
-  // Makes the shard's oldest batch durable and returns its number; nullopt if none waits.
-  std::optional<std::uint64_t> write_next(broker::ShardId shard);
+  struct Written {
+    broker::ShardId shard = 0;
+    std::uint64_t number = 0;
+  };
+  // Makes the shard's oldest batch durable, together with what transactions tie to it; nothing if
+  // none waits, or a part of such a transaction is still to come.
+  std::vector<Written> write_next(broker::ShardId shard);
   bool idle(broker::ShardId shard) const { return lines_[shard].waiting.empty(); }
 
   // A client has read a confirm (or a commit-ok) of a message that at least `copies` stored queues
@@ -45,6 +50,11 @@ class Vault {
     std::size_t durable = 0;
     bool confirmed = false;
   };
+
+  using Counts = std::vector<std::size_t>;  // of batches from the front, by line
+  // The least that is not less than `counts` and tears no transaction; nullopt if there is none.
+  std::optional<Counts> whole(Counts counts) const;
+  void write_front(broker::ShardId shard);
 
   persistence::MemoryStore store_;
   std::vector<Line> lines_;

@@ -78,10 +78,10 @@ void World::step() {
 }
 
 bool World::make_durable(Shard& shard) {
-  const ShardId self = shard.engine->self();
-  const auto number = vault_.write_next(self);
-  if (number) shard.mailbox.push_back({self, {broker::Durable{*number}}});
-  return number.has_value();
+  const auto written = vault_.write_next(shard.engine->self());
+  for (const Vault::Written& each : written)
+    shards_[each.shard].mailbox.push_back({each.shard, {broker::Durable{each.number}}});
+  return !written.empty();
 }
 
 void World::step(Shard& shard) {
