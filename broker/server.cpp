@@ -17,6 +17,7 @@
 #include <spdlog/spdlog.h>
 
 #include "broker/auth/builtin_authenticator.hpp"
+#include "broker/core/recovery.hpp"
 #include "broker/data_directory.hpp"
 #include "broker/net/connection.hpp"
 #include "broker/net/listener.hpp"
@@ -134,8 +135,37 @@ ExitCode Server::run() {
   const auto started = std::chrono::steady_clock::now();
   data_ = std::make_unique<DataDirectory>(config_.data);
 
-  store_ = std::make_unique<persistence::MemoryStore>();
+  open_store();
+  make_shards();
+  restore();
+  open_listeners();
+  // Signals are blocked in every thread but this one, which waits for them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  for (const auto& shard : shards_) shard->start();
+  for (const auto& listener : listeners_) listener->start();
 
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
+  spdlog::info("{}, ready in {:.1f} ms", start_line(), took.count());  // whatever the level
+  set_log_level(config_.log.level);
+
+  int received = 0;
+  sigwait(&signals, &received);
+  spdlog::info("{} received: closing connections (again to stop at once)",
+               received == SIGTERM ? "SIGTERM" : "SIGINT");
+  std::signal(SIGTERM, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
+  std::signal(SIGINT, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  shut_down();
+  return ExitCode::Ok;
+}
+
+void Server::open_store() { store_ = std::make_unique<persistence::MemoryStore>(); }
+
+void Server::make_shards() {
   const CoreOptions options = core_options(config_);
   const auto count = [this] {
     std::size_t connections = 0;
@@ -162,30 +192,30 @@ ExitCode Server::run() {
   std::vector<Shard*> all;
   for (const auto& shard : shards_) all.push_back(shard.get());
   for (const auto& shard : shards_) shard->connect(all);
+}
 
-  open_listeners();
-  // Signals are blocked in every thread but this one, which waits for them.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  for (const auto& shard : shards_) shard->start();
-  for (const auto& listener : listeners_) listener->start();
-
-  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
-  spdlog::info("{}, ready in {:.1f} ms", start_line(), took.count());  // whatever the level
-  set_log_level(config_.log.level);
-
-  int received = 0;
-  sigwait(&signals, &received);
-  spdlog::info("{} received: closing connections (again to stop at once)",
-               received == SIGTERM ? "SIGTERM" : "SIGINT");
-  std::signal(SIGTERM, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
-  std::signal(SIGINT, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  shut_down();
-  return ExitCode::Ok;
+// Before any thread and any listener, so that no client comes before what it knows is there.
+void Server::restore() {
+  persistence::Recovery recovery;
+  recovery.head_bytes_max = 0;  // read when somebody wants it: the start is as fast as that
+  const persistence::Status status = store_->recover(recovery);
+  if (!status.ok()) {
+    throw StartError(ExitCode::DataDirectory,
+                     "cannot read the store in " + data_->path() + ": " + status.error());
+  }
+  const bool clean = recovery.clean;
+  std::vector<Engine*> engines;
+  for (const auto& shard : shards_) engines.push_back(&shard->engine());
+  const RestoreResult result = broker::restore(engines, std::move(recovery));
+  if (!result.errors.empty()) {
+    std::string text = "cannot start with what " + data_->path() + " holds:";
+    for (const std::string& error : result.errors) text += "\n  " + error;
+    throw StartError(result.only_vhosts_missing ? ExitCode::Usage : ExitCode::DataDirectory, text);
+  }
+  if (!clean) spdlog::warn("the broker was not stopped in order: messages may be redelivered");
+  if (result.counts.queues == 0) return;
+  spdlog::info("recovered {} queues with {} messages and {} bindings", result.counts.queues,
+               result.counts.messages, result.counts.bindings);
 }
 
 // A store that fails leaves nothing to confirm and nobody to serve: the process ends at once, so

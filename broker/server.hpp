@@ -31,6 +31,9 @@ class Server {
   ExitCode run();
 
  private:
+  void open_store();
+  void make_shards();  // not yet their threads
+  void restore();
   void open_listeners();
   static void require_working(const persistence::Status& status);
   void commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);

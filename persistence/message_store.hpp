@@ -91,6 +91,8 @@ class MessageStore {
 
   // Applies the records in order, all or none. `done` is called exactly once, after those of all
   // earlier batches of the same calling thread; ok means that the batch survives power loss.
+  // Batches joined by a transaction survive together or not at all: the done of one, and of what
+  // the same thread commits after it, may wait until all parts have been committed.
   virtual void commit(WriteBatch batch, OnDurable done) = 0;
 
   // The queue's messages from position `from` on, as many as fit into bytes_max of content_size, at

@@ -168,6 +168,10 @@ class Channel {
   void give_grants();
 
   // channel_tx.cpp
+  bool is_durable(QueueId queue);
+  std::uint64_t storing_shards(const std::vector<TxPublish>& publishes,
+                               const std::vector<TxSettle>& settles);
+  void send_commit_parts(std::uint64_t shards);
   void finish_commit_if_settled();
 
   Session& session_;
@@ -196,7 +200,7 @@ class Channel {
   bool transactional_ = false;
   std::vector<TxPublish> tx_publishes_;
   std::vector<TxSettle> tx_settles_;
-  std::uint64_t tx_unsettled_ = 0;  // queues that have yet to answer for a commit
+  std::uint64_t tx_unsettled_ = 0;  // queues and shards that have yet to answer for a commit
   bool tx_refused_ = false;
   bool committing_ = false;
 

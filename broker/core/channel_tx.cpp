@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The confirm and tx classes (conformance section 6).
+#include <bit>
 #include <utility>
 
 #include "broker/core/channel_impl.hpp"
@@ -25,14 +26,49 @@ void Channel::on(const protocol::TxSelect&) {
   send(protocol::TxSelectOk{});
 }
 
+bool Channel::is_durable(QueueId id) {
+  const routing::QueueEntry* queue = session_.vhost().topology->find_queue(id);
+  return queue != nullptr && queue->durable;
+}
+
+// One bit for each shard where the transaction may change what is stored.
+std::uint64_t Channel::storing_shards(const std::vector<TxPublish>& publishes,
+                                      const std::vector<TxSettle>& settles) {
+  std::uint64_t shards = 0;
+  const auto add = [&](QueueId queue) {
+    if (is_durable(queue)) shards |= std::uint64_t{1} << shard_of(queue, engine().shards());
+  };
+  for (const TxPublish& publish : publishes) {
+    if (!publish.message->persistent()) continue;
+    for (const QueueId queue : publish.queues) add(queue);
+  }
+  for (const TxSettle& settle : settles) {
+    if (const Unacked* unacked = unacked_.find(settle.tag)) add(unacked->queue);
+  }
+  return shards;
+}
+
+// Behind everything else of the commit: what one turn sends to one shard is read in one turn there,
+// so all of it is in the write batch that this joins.
+void Channel::send_commit_parts(std::uint64_t shards) {
+  if (shards == 0) return;
+  const auto parts = static_cast<std::uint32_t>(std::popcount(shards));
+  const CommitPart part{ref_, engine().next_transaction(), parts};
+  tx_unsettled_ += parts;
+  for (unsigned shard = 0; shard < engine().shards(); ++shard) {
+    if (shards >> shard & 1) engine().send(static_cast<ShardId>(shard), part);
+  }
+}
+
 // Publishes first, then acks in order (C-390); commit-ok once every queue has answered for every
-// message (C-391). The session waits meanwhile, so whatever the client pipelined behind the commit
-// simply comes after it.
+// message (C-391) and all of it is durable, together or not at all. The session waits meanwhile, so
+// whatever the client pipelined behind the commit simply comes after it.
 void Channel::on(const protocol::TxCommit&) {
   if (!transactional_)
     throw AmqpError(ReplyCode::PreconditionFailed, "channel is not transactional");
   const std::vector<TxPublish> publishes = std::exchange(tx_publishes_, {});
   const std::vector<TxSettle> settles = std::exchange(tx_settles_, {});
+  const std::uint64_t shards = storing_shards(publishes, settles);
   committing_ = true;
   tx_refused_ = false;
   session_.park(1, [](Reply&) {});
@@ -50,6 +86,7 @@ void Channel::on(const protocol::TxCommit&) {
     if (auto unacked = unacked_.take(settle.tag)) this->settle(*unacked, settle.outcome, false);
   }
   give_grants();
+  send_commit_parts(shards);
   --tx_unsettled_;
   finish_commit_if_settled();
 }

@@ -7,6 +7,7 @@
 #include "broker/core/arguments.hpp"
 #include "broker/core/definition_records.hpp"
 #include "broker/core/engine.hpp"
+#include "broker/core/recovery.hpp"
 
 namespace harrier::broker {
 
@@ -22,6 +23,9 @@ std::string subject(std::string_view kind, std::string_view name, std::string_vi
 Refused not_found(std::string_view kind, std::string_view name, std::string_view vhost) {
   return {ReplyCode::NotFound, "no " + subject(kind, name, vhost)};
 }
+
+// Ids that one record reserves: so many queues are declared before the next one.
+constexpr std::uint64_t kReservedQueues = 1'000;
 
 bool is_foreign(const routing::QueueEntry& queue, ConnectionId connection) {
   return queue.owner != 0 && queue.owner != static_cast<std::uint64_t>(connection);
@@ -45,6 +49,30 @@ void check_redeclaration(const routing::QueueEntry& existing, const routing::Que
 
 Control::Control(Engine& engine) : engine_(engine), seen_(engine.shards(), 0) {
   for (const std::string& name : engine.options().vhosts) vhosts_[name].name = name;
+}
+
+routing::Registry* Control::registry_of(const std::string& vhost) {
+  const auto at = vhosts_.find(vhost);
+  return at == vhosts_.end() ? nullptr : &at->second.registry;
+}
+
+void Control::finish_restore(std::uint64_t ids_below) {
+  const std::uint64_t shards = engine_.shards();  // perhaps another number than last time
+  queue_ids_below_ = ids_below;
+  next_queue_ = std::max<std::uint64_t>((ids_below + shards - 1) / shards, 1);
+  for (auto& [name, vhost] : vhosts_) vhost.changed = false;
+}
+
+// Never one that was given before, also by a broker that is gone: the store may still hold what a
+// queue of that id had. The reservation is in the batch of the declaration that needs it.
+QueueId Control::new_queue_id(ShardId shard) {
+  const std::uint64_t shards = engine_.shards();
+  const std::uint64_t id = next_queue_++ * shards + shard;
+  if (id >= queue_ids_below_) {
+    queue_ids_below_ = (id / shards + kReservedQueues) * shards;
+    engine_.record(define_queue_ids(queue_ids_below_));
+  }
+  return QueueId{id};
 }
 
 void Control::on_request(ControlRequest& request) {
@@ -102,7 +130,7 @@ Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
     check_redeclaration(*existing, wanted, wanted.arguments, vhost.name);
     return QueueDeclared{existing->id, existing->name, false};
   }
-  wanted.id = QueueId{next_queue_++ * engine_.shards() + change.preferred};
+  wanted.id = new_queue_id(change.preferred);
   wanted.arguments = stored_queue_arguments(wanted.arguments);
   if (wanted.durable) engine_.record(define(vhost.name, wanted));
   vhost.registry.add_queue(wanted);

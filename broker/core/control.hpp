@@ -29,6 +29,11 @@ class Control {
  public:
   explicit Control(Engine& engine);
 
+  // ---- at start, before any thread (core/recovery.cpp) ----
+  routing::Registry* registry_of(const std::string& vhost);  // null: there is no such vhost
+  // Every shard has the topology of now, and queue ids below `ids_below` have been given before.
+  void finish_restore(std::uint64_t ids_below);
+
   void on_request(ControlRequest& request);
   void on_queue_dropped(const QueueDropped& dropped);
   void on_topology_seen(const TopologySeen& seen);
@@ -75,13 +80,15 @@ class Control {
   void forget_removed(const Vhost& vhost, const routing::Removed& removed,
                       std::string_view transient_queue);
   void remove_queue(Vhost& vhost, const routing::QueueEntry& queue);
+  QueueId new_queue_id(ShardId shard);
   void answer_when_seen(const ReplyTo& to, Result result);
   void hand_out();
   void release_answers();
 
   Engine& engine_;
   std::map<std::string, Vhost, std::less<>> vhosts_;
-  std::uint64_t next_queue_ = 1;
+  std::uint64_t next_queue_ = 1;       // an id is this times the number of shards, and the shard
+  std::uint64_t queue_ids_below_ = 0;  // the store knows that these may have been given
   std::uint64_t next_deletion_ = 1;
   std::unordered_map<std::uint64_t, Deletion> deletions_;
   std::uint64_t epoch_ = 0;          // of the newest topology that was cut

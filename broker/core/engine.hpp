@@ -80,6 +80,7 @@ class Engine final : public Outlet {
   Session& open_connection(const Peer& peer);
   Session* find_session(ConnectionId id);
   void handle(ShardMessage message, ShardId from);
+  Queue& add_queue(routing::QueueEntry entry, std::string vhost);
   void tick();                   // timers that are due at now()
   Millis next_deadline() const;  // or a value far away
   // Finishes the turn: deferred work, confirms, definitions. Afterwards outboxes and dirty sessions
@@ -117,6 +118,8 @@ class Engine final : public Outlet {
   void drop_deferred(const ChannelRef& channel) {
     std::erase_if(deferred_, [&](const Grant& g) { return g.consumer.channel == channel; });
   }
+  // Unique in the process.
+  std::uint64_t next_transaction() { return std::uint64_t{self_} << 48 | ++last_transaction_; }
   void reply(const ReplyTo& to, decltype(Reply::result) result);
   bool congested(ShardId to) const;
   void wait_for_window(ConnectionId id) { window_waiters_.insert(id); }
@@ -150,6 +153,7 @@ class Engine final : public Outlet {
 
   void on(Publish& m, ShardId from);
   void on(Settle& m, ShardId from);
+  void on(CommitPart& m, ShardId from);
   void on(Delivery& m, ShardId from);
   void on(PublishSettled& m, ShardId from);
   void on(Sent& m, ShardId from);
@@ -218,6 +222,7 @@ class Engine final : public Outlet {
   persistence::WriteBatch batch_;  // of this turn
   std::uint64_t committed_ = 0;    // number of the last batch that went to the store
   std::uint64_t durable_ = 0;
+  std::uint64_t last_transaction_ = 0;
   std::deque<std::pair<std::uint64_t, PublishSettled>> awaiting_durable_;  // in batch order
 
   // Publishes on their way to each shard, in bytes, and what this shard has dealt with for each

@@ -59,6 +59,16 @@ void Engine::on(Settle& m, ShardId) {
   if (Queue* queue = find_queue(m.queue)) queue->settle(m, *this);
 }
 
+void Engine::on(CommitPart& m, ShardId) {
+  if (m.parts > 1) batch_.join({m.transaction, m.parts});
+  const PublishSettled settled{m.channel, 0, true};
+  if (batch_.empty()) {  // nothing of it is stored here after all
+    send_to_connection(m.channel.connection, settled);
+  } else {
+    awaiting_durable_.emplace_back(current_batch(), settled);
+  }
+}
+
 void Engine::on(Sent& m, ShardId) {
   if (Queue* queue = find_queue(m.queue)) queue->sent(m, *this);
 }
@@ -148,11 +158,14 @@ void Engine::on(ReleaseChannel& m, ShardId) {
   }
 }
 
-void Engine::on(CreateQueue& m, ShardId) {
-  const QueueId id = m.queue.id;
-  queues_.emplace(id, std::make_unique<Queue>(std::move(m.queue), std::move(m.vhost),
-                                              options_.unsent, residents()));
+Queue& Engine::add_queue(routing::QueueEntry entry, std::string vhost) {
+  const QueueId id = entry.id;
+  auto queue =
+      std::make_unique<Queue>(std::move(entry), std::move(vhost), options_.unsent, residents());
+  return *queues_.emplace(id, std::move(queue)).first->second;
 }
+
+void Engine::on(CreateQueue& m, ShardId) { add_queue(std::move(m.queue), std::move(m.vhost)); }
 
 void Engine::on(DropQueue& m, ShardId) {
   QueueDropped dropped;

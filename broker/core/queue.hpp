@@ -23,6 +23,7 @@
 #include "broker/core/outlet.hpp"
 #include "broker/core/ready_list.hpp"
 #include "broker/core/residents.hpp"
+#include "persistence/message_store.hpp"
 
 namespace harrier::broker {
 

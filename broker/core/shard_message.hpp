@@ -48,6 +48,15 @@ struct Settle {
   bool more = false;
 };
 
+// After all publishes and settlements of a commit for queues of this shard, in the same batch of
+// mail: they are in one write batch, joined with those of the commit's other shards. Answered by
+// PublishSettled once it is durable.
+struct CommitPart {
+  ChannelRef channel;
+  std::uint64_t transaction = 0;
+  std::uint32_t parts = 0;  // shards that get one
+};
+
 struct Get {
   QueueId queue{};
   ChannelRef channel;
@@ -291,10 +300,10 @@ struct PagedOut {
 };
 
 using ShardMessage =
-    std::variant<Publish, Settle, Delivery, PublishSettled, Sent, Get, Consume, Cancel, SetPrefetch,
-                 Grant, Purge, CountQueue, ReleaseChannel, ConsumerCancelled, GrantWanted,
-                 GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest, QueueDropped,
-                 TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed, MemoryCrossed,
-                 Durable, Fetched, PagedOut>;
+    std::variant<Publish, Settle, CommitPart, Delivery, PublishSettled, Sent, Get, Consume, Cancel,
+                 SetPrefetch, Grant, Purge, CountQueue, ReleaseChannel, ConsumerCancelled,
+                 GrantWanted, GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest,
+                 QueueDropped, TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed,
+                 MemoryCrossed, Durable, Fetched, PagedOut>;
 
 }  // namespace harrier::broker

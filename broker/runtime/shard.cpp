@@ -70,7 +70,7 @@ void Shard::stop() {
 
 void Shard::run() {
   const auto work = asio::make_work_guard(context_);
-  turn();  // cuts the first topology
+  turn();  // what recovery has to say to the store
   while (!stopped_) {
     context_.run_one();
     const auto enough = std::chrono::steady_clock::now() + kTurnBudget;

@@ -2,6 +2,7 @@
 #include "tests/contract/faulty_store.hpp"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "protocol/check.hpp"
@@ -53,16 +54,36 @@ persistence::StoreStats FaultyStore::stats() const {
 
 bool FaultyStore::release_next() {
   const std::lock_guard releasing(release_mutex_);
-  Waiting waiting;
+  std::vector<Waiting> group;
   {
     const std::lock_guard lock(mutex_);
-    if (waiting_.empty()) return false;
-    waiting = std::move(waiting_.front());
-    waiting_.pop_front();
+    group = take(whole(std::min<std::size_t>(1, waiting_.size())));
   }
-  const Status status = make_durable(waiting);
-  if (waiting.done) waiting.done(status);
+  if (group.empty()) return false;
+  const Status status = make_durable(group);
+  for (Waiting& waiting : group) {
+    if (waiting.done) waiting.done(status);
+  }
   return true;
+}
+
+std::size_t FaultyStore::whole(std::size_t count) const {
+  std::map<std::uint64_t, std::uint32_t> missing;  // parts, by transaction
+  for (std::size_t at = 0; at < count; ++at) {
+    for (const persistence::TransactionPart& part : waiting_[at].batch.joined()) {
+      --missing.try_emplace(part.transaction, part.parts).first->second;
+    }
+    std::erase_if(missing, [](const auto& entry) { return entry.second == 0; });
+    if (at + 1 < count || missing.empty()) continue;
+    if (++count > waiting_.size()) return 0;
+  }
+  return count;
+}
+
+std::vector<FaultyStore::Waiting> FaultyStore::take(std::size_t count) {
+  std::vector<Waiting> taken;
+  for (; taken.size() < count; waiting_.pop_front()) taken.push_back(std::move(waiting_.front()));
+  return taken;
 }
 
 void FaultyStore::release_all() {
@@ -77,19 +98,24 @@ std::size_t FaultyStore::pending() const {
 
 bool FaultyStore::await_pending(std::stop_token stop) const {
   std::unique_lock lock(mutex_);
-  return queued_.wait(lock, stop, [this] { return !waiting_.empty(); });
+  return queued_.wait(lock, stop, [this] { return !waiting_.empty() && whole(1) > 0; });
 }
 
 void FaultyStore::crash(std::size_t surviving) {
   const std::lock_guard releasing(release_mutex_);
-  std::deque<Waiting> lost;
+  std::vector<std::vector<Waiting>> survivors;
   {
     const std::lock_guard lock(mutex_);
-    lost.swap(waiting_);
+    surviving = std::min(surviving, waiting_.size());
+    while (whole(surviving) != surviving) --surviving;
+    while (surviving > 0) {
+      survivors.push_back(take(whole(1)));
+      surviving -= survivors.back().size();
+    }
+    waiting_.clear();
   }
-  lost.resize(std::min(surviving, lost.size()));
-  for (Waiting& waiting : lost) {
-    if (!make_durable(waiting).ok()) break;
+  for (std::vector<Waiting>& group : survivors) {
+    if (!make_durable(group).ok()) break;
   }
   const std::lock_guard lock(mutex_);
   failure_ = Status();
@@ -102,20 +128,25 @@ void FaultyStore::fail_from(std::uint64_t batch) {
   faults_.fail_from = batch;
 }
 
-Status FaultyStore::make_durable(Waiting& waiting) {
-  bool write = true;
+Status FaultyStore::make_durable(std::vector<Waiting>& group) {
+  bool survives = true;
   Status status;
   {
     const std::lock_guard lock(mutex_);
-    if (failure_.ok() && waiting.number >= faults_.fail_from) {
+    if (failure_.ok() && group.back().number >= faults_.fail_from) {
       failure_ = Status::failed("injected: the disk failed");
-      write = faults_.first_failure_survives;
+      survives = faults_.first_failure_survives;
     } else {
-      write = failure_.ok();
+      survives = failure_.ok();
     }
     status = failure_;
   }
-  if (!write) return status;
+  if (!survives) return status;
+  for (Waiting& waiting : group) write(waiting);
+  return status;
+}
+
+void FaultyStore::write(Waiting& waiting) {
   Status inner_status = Status::failed("the decorated store did not complete the commit");
   const auto completed = [&](const Status& result) { inner_status = result; };
   if (waiting.paged.empty()) {
@@ -124,7 +155,6 @@ Status FaultyStore::make_durable(Waiting& waiting) {
     inner_.page_out(waiting.paged_queue, std::move(waiting.paged), completed);
   }
   HARRIER_CHECK(inner_status.ok());
-  return status;
 }
 
 }  // namespace harrier::store_tests

@@ -118,6 +118,71 @@ TEST_F(FaultyStoreTest, WorksAgainAfterARestart) {
   EXPECT_EQ(held(store), Seqs{2});
 }
 
+// ---- transactions of several batches ----
+
+class FaultyStoreTransactionTest : public FaultyStoreTest {
+ protected:
+  void commit(FaultyStore& store, Seq seq, std::vector<TransactionPart> parts = {}) {
+    WriteBatch batch = batch_of({enqueue(1, seq, "x")});
+    for (const TransactionPart& part : parts) batch.join(part);
+    store.commit(std::move(batch), [this, seq](const Status& status) {
+      dones_.push_back((status.ok() ? "ok " : "failed ") + std::to_string(seq));
+    });
+  }
+};
+
+TEST_F(FaultyStoreTransactionTest, NothingOfItGoesBeforeAllOfIt) {
+  FaultyStore store(memory_);
+  commit(store, 1);
+  commit(store, 2, {{7, 2}});
+  commit(store, 3);
+  EXPECT_TRUE(store.release_next());
+  EXPECT_FALSE(store.release_next());
+  EXPECT_EQ(store.pending(), 2u);
+  commit(store, 4, {{7, 2}});
+  commit(store, 5);
+  EXPECT_TRUE(store.release_next());
+  EXPECT_EQ(dones_, (Dones{"ok 1", "ok 2", "ok 3", "ok 4"}));
+  EXPECT_EQ(held(memory_), (Seqs{1, 2, 3, 4}));
+  EXPECT_EQ(store.pending(), 1u);
+}
+
+TEST_F(FaultyStoreTransactionTest, TransactionsThatCrossGoTogether) {
+  FaultyStore store(memory_);
+  commit(store, 1, {{7, 2}});
+  commit(store, 2, {{8, 3}, {7, 2}});
+  commit(store, 3, {{8, 3}});
+  EXPECT_FALSE(store.release_next());
+  commit(store, 4, {{8, 3}});
+  EXPECT_TRUE(store.release_next());
+  EXPECT_EQ(held(memory_), (Seqs{1, 2, 3, 4}));
+}
+
+TEST_F(FaultyStoreTransactionTest, ACrashKeepsItWholeOrForgetsIt) {
+  for (std::size_t surviving = 0; surviving <= 5; ++surviving) {
+    MemoryStore memory;
+    FaultyStore store(memory);
+    commit(store, 1);
+    commit(store, 2, {{7, 2}});
+    commit(store, 3);
+    commit(store, 4, {{7, 2}});
+    commit(store, 5, {{9, 2}});  // its other part never came
+    store.crash(surviving);
+    const Seqs expected = surviving == 0 ? Seqs{} : surviving < 4 ? Seqs{1} : Seqs{1, 2, 3, 4};
+    EXPECT_EQ(held(memory), expected) << surviving;
+  }
+}
+
+TEST_F(FaultyStoreTransactionTest, ItFailsAsAWhole) {
+  FaultyStore store(memory_, {.fail_from = 2});
+  commit(store, 1);
+  commit(store, 2, {{7, 2}});
+  commit(store, 3, {{7, 2}});
+  store.release_all();
+  EXPECT_EQ(dones_, (Dones{"ok 1", "failed 2", "failed 3"}));
+  EXPECT_EQ(held(memory_), Seqs{1});
+}
+
 // Whatever is released before a crash is a prefix, and so is what comes back.
 TEST_F(FaultyStoreTest, RecoversAPrefixUnderRandomCrashes) {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {

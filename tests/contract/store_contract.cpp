@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/contract/store_contract.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <memory>
@@ -267,6 +268,63 @@ TEST_P(StoreContract, EqualsTheModelUnderRandomBatches) {
       }
     }
   }
+}
+
+// Two shards whose transactions cross: each has the first part of its own and the second of the
+// other's. Neither may wait for the other in vain.
+TEST_P(StoreContract, TransactionsThatCrossAreDone) {
+  constexpr std::uint64_t kRounds = 200;
+  constexpr std::uint64_t kCallers = 2;
+  std::mutex mutex;
+  std::vector<std::vector<std::uint64_t>> seen(kCallers);
+  std::promise<void> all_done;
+  std::size_t left = kRounds * kCallers * 2;
+  const auto commit_part = [&](std::uint64_t caller, std::uint64_t number, std::uint64_t owner) {
+    WriteBatch batch = batch_of({enqueue(1 + caller, 1 + number, "x")});
+    batch.join({owner << 48 | number / 2, kCallers});
+    if (number % 3 == 0) batch.add(enqueue(11 + caller, 1 + number, "alone"));
+    store().commit(std::move(batch), [&, caller, number](const Status& status) {
+      EXPECT_TRUE(status.ok()) << status.error();
+      const std::lock_guard lock(mutex);
+      seen[caller].push_back(number);
+      if (--left == 0) all_done.set_value();
+    });
+  };
+  std::vector<std::thread> callers;
+  for (std::uint64_t caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (std::uint64_t round = 0; round < kRounds; ++round) {
+        commit_part(caller, 2 * round, caller);
+        commit_part(caller, 2 * round + 1, 1 - caller);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  all_done.get_future().get();
+  reopen();
+  for (std::uint64_t caller = 0; caller < kCallers; ++caller) {
+    EXPECT_TRUE(std::ranges::is_sorted(seen[caller]));
+    EXPECT_EQ(seen[caller].size(), 2 * kRounds);
+    EXPECT_EQ(fetch(1 + caller, 0, kAll).messages.size(), 2 * kRounds);
+  }
+}
+
+// A part may have nothing of its own to keep, and a batch may be part of many.
+TEST_P(StoreContract, APartMayBeEmptyAndABatchPartOfMany) {
+  std::promise<void> first;
+  WriteBatch empty;
+  empty.join({1, 2});
+  empty.join({2, 2});
+  store().commit(std::move(empty), [&first](const Status& status) {
+    EXPECT_TRUE(status.ok());
+    first.set_value();
+  });
+  WriteBatch other = batch_of({enqueue(1, 1, "a")});
+  other.join({2, 2});
+  other.join({1, 2});
+  commit(std::move(other));
+  first.get_future().get();
+  EXPECT_EQ(seqs(fetch(1, 0, kAll).messages), Seqs{1});
 }
 
 TEST_P(StoreContract, EmptyBatchesAreDoneToo) {

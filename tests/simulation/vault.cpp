@@ -42,15 +42,54 @@ void Vault::commit(broker::ShardId shard, persistence::WriteBatch batch, std::ui
   line.waiting.push_back(std::move(batch));
 }
 
-std::optional<broker::ShardMessage> Vault::write_next(broker::ShardId shard) {
-  Line& line = lines_[shard];
-  if (line.waiting.empty()) return std::nullopt;
-  auto oldest = std::move(line.waiting.front());
-  line.waiting.pop_front();
-  return std::visit([&](auto& what) { return write(line, std::move(what)); }, oldest);
+std::optional<Vault::Counts> Vault::whole(Counts counts) const {
+  for (;;) {
+    std::map<std::uint64_t, std::uint32_t> missing;  // parts, by transaction
+    for (std::size_t line = 0; line < lines_.size(); ++line) {
+      for (std::size_t at = 0; at < counts[line]; ++at) {
+        for (const auto& part : lines_[line].waiting[at].joined())
+          --missing.try_emplace(part.transaction, part.parts).first->second;
+      }
+    }
+    std::erase_if(missing, [](const auto& entry) { return entry.second == 0; });
+    if (missing.empty()) return counts;
+    const std::uint64_t transaction = missing.begin()->first;
+    bool found = false;
+    for (std::size_t line = 0; line < lines_.size(); ++line) {
+      const auto& waiting = lines_[line].waiting;
+      for (std::size_t at = counts[line]; at < waiting.size(); ++at) {
+        if (std::ranges::find(waiting[at].joined(), transaction,
+                              &persistence::TransactionPart::transaction) ==
+            waiting[at].joined().end())
+          continue;
+        counts[line] = at + 1;
+        found = true;
+      }
+    }
+    if (!found) return std::nullopt;
+  }
 }
 
-broker::ShardMessage Vault::write(Line& line, persistence::WriteBatch batch) {
+std::vector<Vault::Written> Vault::write_next(broker::ShardId shard) {
+  std::vector<Written> written;
+  if (lines_[shard].waiting.empty()) return written;
+  Counts wanted(lines_.size(), 0);
+  wanted[shard] = 1;
+  const auto counts = whole(std::move(wanted));
+  if (!counts) return written;
+  for (std::size_t line = 0; line < lines_.size(); ++line) {
+    const auto id = static_cast<broker::ShardId>(line);
+    for (std::size_t left = (*counts)[line]; left > 0; --left) write_front(id);
+    if ((*counts)[line] > 0) written.push_back({id, lines_[line].written});
+  }
+  return written;
+}
+
+void Vault::write_front(broker::ShardId shard) {
+  Line& line = lines_[shard];
+  persistence::WriteBatch batch = std::move(line.waiting.front());
+  line.waiting.pop_front();
+  ++line.written;
   for_each_enqueue(batch, [this](std::uint64_t message, persistence::QueueId) {
     --messages_[message].waiting;
     ++messages_[message].durable;
@@ -65,19 +104,19 @@ broker::ShardMessage Vault::write(Line& line, persistence::WriteBatch batch) {
   }
   // By way of its bytes, as a journal would.
   auto decoded = persistence::decode(persistence::encode(batch));
-  require(decoded && *decoded == batch, "a write batch does not survive its encoding");
+  require(decoded && decoded->records() == batch.records(),
+          "a write batch does not survive its encoding");
   store_.commit(std::move(*decoded), [](const persistence::Status&) {});
-  return broker::Durable{++line.written};
 }
 
 void Vault::page_out(broker::ShardId shard, broker::PagedOut answer,
                      std::vector<persistence::StoredMessage> messages) {
   require(!messages.empty(), "an empty piece was paged out");
   paged_out_ += messages.size();
-  lines_[shard].waiting.push_back(PageOut{answer, std::move(messages)});
+  lines_[shard].asked.push_back(PageOut{answer, std::move(messages)});
 }
 
-broker::ShardMessage Vault::write(Line&, PageOut page_out) {
+broker::ShardMessage Vault::answer(PageOut page_out) {
   const persistence::QueueId queue = stored_id(page_out.answer.queue);
   paging_.insert(queue);
   paged_.page_out(queue, std::move(page_out.messages), [](const persistence::Status&) {});
@@ -91,14 +130,19 @@ void Vault::drop_paged(broker::QueueId queue, persistence::Seq from, persistence
 void Vault::fetch(broker::ShardId shard, broker::QueueId queue,
                   const broker::FetchRequest& request) {
   ++fetches_;
-  lines_[shard].reads.push_back({queue, request});
+  lines_[shard].asked.push_back(Read{queue, request});
 }
 
-std::optional<broker::ShardMessage> Vault::read_next(broker::ShardId shard) {
+std::optional<broker::ShardMessage> Vault::answer_next(broker::ShardId shard) {
   Line& line = lines_[shard];
-  if (line.reads.empty()) return std::nullopt;
-  const auto [queue, request] = line.reads.front();
-  line.reads.pop_front();
+  if (line.asked.empty()) return std::nullopt;
+  auto oldest = std::move(line.asked.front());
+  line.asked.pop_front();
+  return std::visit([this](auto& what) { return answer(std::move(what)); }, oldest);
+}
+
+broker::ShardMessage Vault::answer(Read asked) {
+  const auto& [queue, request] = asked;
   persistence::Fetched page = read(stored_id(queue), request.from, request.bytes_max);
   return broker::Fetched{queue, request.token, std::move(page.messages), page.next};
 }

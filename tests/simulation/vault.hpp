@@ -2,8 +2,8 @@
 //
 // Vault: the store of a simulated broker. Batches wait in line, one line per shard, until the world
 // makes the oldest of a line durable; only then does a MemoryStore get it, so that what that holds
-// is what a crash would leave. What queues page out waits in the same lines and goes to a store of
-// its own, which a crash would empty. Fetches wait too. It knows which persistent messages still
+// is what a crash would leave. What queues page out waits too and goes to a store of its own, which
+// a crash would empty; so do fetches. It knows which persistent messages still
 // wait, and with them which confirms would be lies.
 #pragma once
 
@@ -31,13 +31,19 @@ class Vault {
                 std::vector<persistence::StoredMessage> messages);
   void drop_paged(broker::QueueId queue, persistence::Seq from, persistence::Seq up_to);
   void fetch(broker::ShardId shard, broker::QueueId queue, const broker::FetchRequest& request);
-  // Stores the oldest of the shard's line, or makes its oldest fetch, and returns the answer;
-  // nullopt if none waits.
-  std::optional<broker::ShardMessage> write_next(broker::ShardId shard);
-  std::optional<broker::ShardMessage> read_next(broker::ShardId shard);
+  // Does the oldest thing that the shard has asked for, a fetch or a page-out; nullopt if none
+  // waits.
+  std::optional<broker::ShardMessage> answer_next(broker::ShardId shard);
   bool idle(broker::ShardId shard) const {
-    return lines_[shard].waiting.empty() && lines_[shard].reads.empty();
+    return lines_[shard].waiting.empty() && lines_[shard].asked.empty();
   }
+  struct Written {
+    broker::ShardId shard = 0;
+    std::uint64_t number = 0;
+  };
+  // Makes the shard's oldest batch durable, together with what transactions tie to it; nothing if
+  // none waits, or a part of such a transaction is still to come.
+  std::vector<Written> write_next(broker::ShardId shard);
 
   // A client has read a confirm (or a commit-ok) of a message that at least `copies` stored queues
   // must have got.
@@ -60,8 +66,8 @@ class Vault {
     broker::FetchRequest request;
   };
   struct Line {
-    std::deque<std::variant<persistence::WriteBatch, PageOut>> waiting;
-    std::deque<Read> reads;
+    std::deque<persistence::WriteBatch> waiting;
+    std::deque<std::variant<Read, PageOut>> asked;
     std::uint64_t committed = 0;
     std::uint64_t written = 0;
   };
@@ -71,10 +77,14 @@ class Vault {
     bool confirmed = false;
   };
 
-  broker::ShardMessage write(Line& line, persistence::WriteBatch batch);
-  broker::ShardMessage write(Line& line, PageOut page_out);
+  broker::ShardMessage answer(Read asked);
+  broker::ShardMessage answer(PageOut page_out);
   persistence::Fetched read(persistence::QueueId queue, persistence::Seq from,
                             std::size_t bytes_max);
+  using Counts = std::vector<std::size_t>;  // of batches from the front, by line
+  // The least that is not less than `counts` and tears no transaction; nullopt if there is none.
+  std::optional<Counts> whole(Counts counts) const;
+  void write_front(broker::ShardId shard);
 
   persistence::MemoryStore store_;
   persistence::MemoryStore paged_;

@@ -99,16 +99,18 @@ void World::step() {
 }
 
 bool World::make_durable(Shard& shard) {
-  const ShardId self = shard.engine->self();
-  return answer(shard, vault_.write_next(self));
+  const auto written = vault_.write_next(shard.engine->self());
+  for (const Vault::Written& each : written)
+    shards_[each.shard].mailbox.push_back({each.shard, {broker::Durable{each.number}}});
+  return !written.empty();
 }
 
-bool World::fetch(Shard& shard) { return answer(shard, vault_.read_next(shard.engine->self())); }
-
-bool World::answer(Shard& shard, std::optional<broker::ShardMessage> answer) {
+bool World::fetch(Shard& shard) {
+  const ShardId self = shard.engine->self();
+  std::optional<broker::ShardMessage> answer = vault_.answer_next(self);
   if (!answer) return false;
   Batch& batch = shard.mailbox.emplace_back();
-  batch.from = shard.engine->self();
+  batch.from = self;
   batch.messages.push_back(std::move(*answer));
   return true;
 }

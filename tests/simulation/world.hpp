@@ -80,7 +80,6 @@ class World {
   void step(Shard& shard);
   bool make_durable(Shard& shard);
   bool fetch(Shard& shard);
-  static bool answer(Shard& shard, std::optional<broker::ShardMessage> answer);
   void read_mail(Shard& shard, std::size_t batches);
   void read_some(Shard& shard, Link& link, std::size_t size);
   void feed(Link& link);
