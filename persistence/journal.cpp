@@ -107,9 +107,7 @@ Status Journal::begin_first_segment() {
   parts_ = {part_of(page.data(), page.size())};
   status = write_all(files_, current_->file->fd(), current_->path, parts_, 0);
   if (status.ok()) status = sync_data(files_, current_->file->fd(), current_->path);
-  if (status.ok()) status = sync_directory(files_, options_.directory);
   if (!status.ok()) return status;
-  directory_dirty_ = false;
   previous_ = header_->crc;
   header_.reset();
   end_ = journal_position(current_->number, kJournalPageBytes);
@@ -200,7 +198,6 @@ Status Journal::begin_segment(std::uint64_t capacity) {
   }
   if (!segment) {
     if (Status status = make_segment(capacity, segment); !status.ok()) return status;
-    directory_dirty_ = true;
   }
   SegmentHeader header;
   header.number = segment->number;
@@ -230,11 +227,6 @@ Status Journal::flush() {
     // What a failed flush leaves on disk is unknown, for a full one too.
     if (!status.ok()) return failure_ = Status::failed(status.error());
   }
-  if (directory_dirty_) {
-    Status status = sync_directory(files_, options_.directory);
-    if (!status.ok()) return failure_ = Status::failed(status.error());
-    directory_dirty_ = false;
-  }
   dirty_.clear();
   flushed_ = end;
   const std::lock_guard lock(mutex_);
@@ -256,7 +248,8 @@ Journal::SegmentPtr Journal::take_free(std::uint64_t capacity) {
   return taken;
 }
 
-// Not in the directory for certain before that is synced.
+// The name is on disk before the content is: entries of a number in a file that gets its old name
+// back after a power loss could come to life when the number is given again.
 Status Journal::make_segment(std::uint64_t capacity, SegmentPtr& out) {
   auto segment = std::make_shared<Segment>();
   segment->capacity = capacity;
@@ -277,6 +270,8 @@ Status Journal::make_segment(std::uint64_t capacity, SegmentPtr& out) {
   old.reset();
   segment->file = std::make_shared<File>();
   Status status = File::open(files_, segment->path, !segment->recycled, capacity, *segment->file);
+  if (!status.ok()) return status;
+  status = sync_directory(files_, options_.directory);
   if (!status.ok()) return status;
   segment->ahead = segment->file->size_at_open() >= capacity;
   out = std::move(segment);
@@ -299,7 +294,7 @@ Status Journal::write_ahead(Segment& segment) {
     at += piece;
   }
   segment.ahead = true;
-  return options_.flush ? sync_directory(files_, options_.directory) : Status();
+  return {};
 }
 
 Status Journal::prepare() {

@@ -116,7 +116,6 @@ class Journal {
   std::optional<SegmentHeader> header_;  // of current_, if it goes out with the first entry
   std::uint32_t previous_ = 0;           // crc of the entry or header before
   std::vector<SegmentPtr> dirty_;        // written and not flushed
-  bool directory_dirty_ = false;
   JournalPosition flushed_ = 0;
   Status failure_;
   std::vector<iovec> parts_;
