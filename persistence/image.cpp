@@ -108,9 +108,9 @@ Status Image::create(const std::string& path, std::uint64_t map_bytes, Flush flu
 Status Image::open_databases(const std::string& path, bool is_new) {
   const std::string what = path + " cannot be opened";
   lmdb::Transaction transaction;
-  if (const Code code = transaction.begin_write(*environment_); !code.ok()) {
-    return code.status(what);
-  }
+  const Code began =
+      is_new ? transaction.begin_write(*environment_) : transaction.begin_read(*environment_);
+  if (!began.ok()) return began.status(what);
   const Code opened = transaction.open("meta", is_new, databases_.meta);
   // Not found, or a plain value of that name.
   if (!opened.ok()) return is_new ? opened.status(what) : foreign(path);

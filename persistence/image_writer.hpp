@@ -7,6 +7,7 @@
 // and contents that are touched.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <unordered_map>
 
@@ -75,6 +76,8 @@ class Image::Writer {
   ContentState* content_state(std::uint64_t id);
   bool load_garbage(QueueId queue, SeqRanges& out);
   void put_row(QueueId queue, Seq seq, const image::MessageRow& row);
+  lmdb::Code insert_row(const QueueState& state, QueueId queue, Seq seq, ByteView key,
+                        std::size_t size, std::uint8_t*& out);
   void account_replaced(QueueState& state, Seq seq, ByteView old_value);
   // The row at the cursor is no message of the queue any more.
   void discount(QueueState& state, const image::MessageRow& row);
@@ -98,6 +101,7 @@ class Image::Writer {
   bool used_ = false;  // a call that is not sweep() has come
   bool garbage_left_ = false;
   std::size_t parts_erased_ = 0;
+  std::optional<QueueId> last_queue_;  // of the highest row when this transaction began
   lmdb::Transaction transaction_;
   lmdb::Cursor definitions_;
   lmdb::Cursor queues_;

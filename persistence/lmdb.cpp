@@ -174,6 +174,9 @@ Code Cursor::put(ByteView key, std::size_t size, unsigned flags, std::uint8_t*& 
 Code Cursor::insert(ByteView key, std::size_t size, std::uint8_t*& out) {
   return put(key, size, MDB_NOOVERWRITE, out);
 }
+Code Cursor::append(ByteView key, std::size_t size, std::uint8_t*& out) {
+  return put(key, size, MDB_APPEND, out);
+}
 Code Cursor::replace(ByteView key, std::size_t size, std::uint8_t*& out) {
   return put(key, size, 0, out);
 }

@@ -131,6 +131,8 @@ class Cursor {
   // Room for a value, to be filled before the next change. insert(): exists() if the key is there,
   // value() is its value then.
   Code insert(ByteView key, std::size_t size, std::uint8_t*& out);
+  // For a key above all others: fills pages fully. exists(): it is not.
+  Code append(ByteView key, std::size_t size, std::uint8_t*& out);
   Code replace(ByteView key, std::size_t size, std::uint8_t*& out);  // or insert
   Code erase();  // the row that was found; next() gives the one behind it
 

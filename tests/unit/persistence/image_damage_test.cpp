@@ -224,7 +224,7 @@ TEST_F(ImageDamageTest, AFlippedBitOfAHeaderEndsNoProcess) {
     int result = 0;
     ASSERT_EQ(::waitpid(child, &result, 0), child);
     ASSERT_TRUE(WIFEXITED(result)) << "bit " << bit << ", signal " << WTERMSIG(result);
-    refused += WEXITSTATUS(result) == 1 ? 1 : 0;
+    if (WEXITSTATUS(result) == 1) ++refused;
   }
   EXPECT_GE(refused, std::size_t{2} * 12 * 8);  // magic, version, page size
 }

@@ -59,6 +59,16 @@ TEST_F(ImageSpaceTest, AscendingRowsFillTheirLeavesInEveryQueue) {
   EXPECT_LE(stats().pages - stats().free_pages, full_leaves * 11 / 10 + 50);
 }
 
+TEST_F(ImageSpaceTest, TheLastQueueFillsItsLeavesWithLargeRowsToo) {
+  constexpr Seq kMessages = 3'000;
+  for (Seq seq = 1; seq <= kMessages; seq += 500) {
+    auto writer = begin();
+    put_many(*writer, kQueue, seq, seq + 499, tail_of(std::string(1'100, 'm')));
+    ASSERT_OK(writer->commit());
+  }
+  EXPECT_LE(stats().pages - stats().free_pages, kMessages / 3 * 11 / 10 + 50);
+}
+
 TEST_F(ImageSpaceTest, AFullMapIsReportedAndPasses) {
   image_.reset();
   map_bytes_ = std::uint64_t{1} << 22;
