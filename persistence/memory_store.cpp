@@ -62,6 +62,10 @@ void MemoryStore::page_out(QueueId queue, std::vector<StoredMessage> messages, O
   {
     const std::lock_guard lock(mutex_);
     QueueContents& contents = paged_[queue];
+    // Below all that is there: from the back, so that each goes to the front and moves no other.
+    const bool below =
+        contents.first() && !messages.empty() && messages.back().seq < *contents.first();
+    if (below) std::reverse(messages.begin(), messages.end());
     for (StoredMessage& message : messages) contents.insert(std::move(message));
   }
   done(Status());

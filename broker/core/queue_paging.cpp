@@ -14,8 +14,9 @@ namespace {
 // What a queue with a waiting consumer may hold when the shard's budget is used up: enough to keep
 // a consumer busy while the next page comes.
 constexpr std::uint64_t kSmallWindowBytes = 64 * 1024;
-// A piece that is paged out at a time; its memory is free when the store has it.
-constexpr std::uint64_t kPieceBytes = 4 * 1024 * 1024;
+// A piece that is paged out at a time, in less than a millisecond also if its messages are small.
+// Its memory is free when the store has it.
+constexpr std::uint64_t kPieceBytes = 1024 * 1024;
 // How far beyond its window a page may take a queue, by the unstored messages that lie between.
 constexpr std::uint64_t kPageWindows = 2;
 

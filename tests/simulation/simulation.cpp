@@ -88,6 +88,7 @@ class Run {
     for (const auto& client : clients_) client->check_at_rest(infos);
     ledger_.check_at_rest(infos);
     audit(world_, ledger_);
+    world_.check_memory(false);
     require(world_.sessions() == clients_.size(), "a session outlives its connection");
   }
 
@@ -108,7 +109,7 @@ class Run {
     }
     ledger_.check_at_rest(world_.queues());
     for (int turn = 0; turn < 3; ++turn) settle();  // a second chance for each, and one to give up
-    world_.check_memory();
+    world_.check_memory(true);
   }
 
   void drain() {

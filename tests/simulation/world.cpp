@@ -319,13 +319,13 @@ std::size_t World::sessions() const {
 }
 
 // While everything is at rest.
-void World::check_memory() const {
+void World::check_memory(bool relieved) const {
   // A page may go one window beyond, and to the end of a message; the tail has half of one.
   constexpr std::uint64_t kLargestMessage = 9'300;
   const std::uint64_t queue_max = options_.queue_window_bytes * 7 / 2 + 2 * kLargestMessage;
   for (const Shard& shard : shards_) {
     std::uint64_t resident = 0;
-    bool idle = true;
+    bool idle = relieved;
     for (const broker::QueueInfo& info : shard.engine->queue_infos()) {
       resident += info.resident_bytes;
       idle = idle && info.consumers == 0;

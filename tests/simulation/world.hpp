@@ -50,8 +50,9 @@ class World {
 
   std::vector<broker::QueueInfo> queues() const;
   std::size_t sessions() const;
-  // That queues keep in memory what they may, and no more.
-  void check_memory() const;
+  // That queues keep no more in memory than they may; `relieved`: shards without consumers had time
+  // to give up what is too much.
+  void check_memory(bool relieved) const;
   bool has_queue(const std::string& name) const;
   // The definitions, the same on every shard when everything is at rest.
   routing::TopologyPtr topology();
