@@ -128,8 +128,8 @@ ExitCode Server::run() {
   const auto started = std::chrono::steady_clock::now();
   data_ = std::make_unique<DataDirectory>(config_.data);
 
-  open_store();
   make_shards();
+  open_store();
   restore();
   open_listeners();
   // Signals are blocked in every thread but this one, which waits for them.
@@ -156,7 +156,16 @@ ExitCode Server::run() {
   return ExitCode::Ok;
 }
 
-void Server::open_store() { store_ = std::make_unique<persistence::MemoryStore>(); }
+// The shards are there by now: whatever thread a store has may tell them.
+void Server::open_store() {
+  switch (config_.store.level) {
+    case StoreLevel::Memory:
+    case StoreLevel::Os:
+    case StoreLevel::Disk:
+      store_ = std::make_unique<persistence::MemoryStore>();
+      return;
+  }
+}
 
 void Server::make_shards() {
   const CoreOptions options = core_options(config_);
@@ -213,6 +222,10 @@ void Server::commit(std::size_t shard, persistence::WriteBatch batch, std::uint6
   });
 }
 
+void Server::set_disk_alarm(bool low, const std::string& cause) {
+  shards_[kControlShard]->post({kControlShard, {DiskCrossed{low, cause}}});
+}
+
 void Server::open_listeners() {
   Shard& first = *shards_.front();
   for (const Endpoint& endpoint : config_.listen) {
@@ -247,8 +260,8 @@ std::string Server::start_line() const {
     addresses += (addresses.empty() ? "" : ", ") + host + ":" + std::to_string(address.port());
   }
   return "Harrier " + std::string(kVersion) + " serves AMQP 0-9-1 on " + addresses + ", data in " +
-         data_->path() + " (messages in memory), " + std::to_string(shards_.size()) +
-         (shards_.size() == 1 ? " shard" : " shards");
+         data_->path() + " (durability: " + std::string(name(config_.store.level)) + "), " +
+         std::to_string(shards_.size()) + (shards_.size() == 1 ? " shard" : " shards");
 }
 
 void Server::shut_down() {
@@ -262,6 +275,10 @@ void Server::shut_down() {
                   // the close timeout
   for (const auto& shard : shards_) shard->stop();
   for (const auto& shard : shards_) shard->join();
+  listeners_.clear();
+  // Every connection has been closed, so what was unacknowledged has returned to its queue, and the
+  // store has been told. It ends when all of that is durable; a failure ends the process instead.
+  store_.reset();
 }
 
 }  // namespace harrier::broker

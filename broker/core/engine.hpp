@@ -168,11 +168,13 @@ class Engine final : public Outlet {
   void on(Alarm& m, ShardId from);
   void on(Processed& m, ShardId from);
   void on(MemoryCrossed& m, ShardId from);
+  void on(DiskCrossed& m, ShardId from);
   void on(Durable& m, ShardId from);
 
   bool memory_is_high() const;
   void check_memory();
   void decide_memory_alarm();
+  void tell_all(const Alarm& alarm);
   void commit_batch();
 
   const ShardId self_;

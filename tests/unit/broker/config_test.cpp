@@ -188,6 +188,11 @@ qos_updates_consumers = "always"
 [memory]
 limit = "1GiB"
 shard_window = "1MiB"
+[store]
+level = "os"
+segment = "1MiB"
+disk_free_min = 0
+checkpoint_interval = "50ms"
 )");
   EXPECT_EQ(config.listen, (std::vector<Endpoint>{{"0.0.0.0", 5672}, {"::1", 5673}}));
   EXPECT_EQ(config.data, "/srv/mq");
@@ -211,6 +216,10 @@ shard_window = "1MiB"
   EXPECT_EQ(config.channel.qos_updates_consumers, QosUpdates::Always);
   EXPECT_EQ(config.memory.limit.bytes_of(1), 1024 * kMiB);
   EXPECT_EQ(config.memory.shard_window_bytes, kMiB);
+  EXPECT_EQ(config.store.level, StoreLevel::Os);
+  EXPECT_EQ(config.store.segment_bytes, kMiB);
+  EXPECT_EQ(config.store.disk_free_min_bytes, 0U);
+  EXPECT_EQ(config.store.checkpoint_interval, 50ms);
   EXPECT_EQ(read(print_toml(config)), config);
 }
 
