@@ -110,6 +110,22 @@ struct MemoryConfig {
   friend bool operator==(const MemoryConfig&, const MemoryConfig&) = default;
 };
 
+// What a publisher confirm of a persistent message promises.
+enum class StoreLevel : std::uint8_t {
+  Disk,    // it survives power loss
+  Os,      // it survives the end of the broker's process, however that ends
+  Memory,  // nothing is kept on disk
+};
+std::string_view name(StoreLevel level);  // "disk"
+
+struct StoreConfig {
+  StoreLevel level = StoreLevel::Disk;
+  std::uint64_t segment_bytes = 64 * kMiB;         // of the journal
+  std::uint64_t disk_free_min_bytes = 256 * kMiB;  // below it publishers are blocked; 0: never
+  std::chrono::milliseconds checkpoint_interval{1'000};
+  friend bool operator==(const StoreConfig&, const StoreConfig&) = default;
+};
+
 struct Config {
   std::vector<Endpoint> listen = {{"127.0.0.1", 5672}};
   std::string data = "./harrier-data";
@@ -123,6 +139,7 @@ struct Config {
   ConsumerConfig consumer;
   ChannelConfig channel;
   MemoryConfig memory;
+  StoreConfig store;
 
   // Product and version of RabbitMQ, for tools that insist on them (compat.rabbitmq).
   void report_as_rabbitmq();

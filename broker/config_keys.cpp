@@ -2,6 +2,7 @@
 //
 // The table of keys: each is described, read, printed and documented from its one entry here.
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <limits>
 #include <type_traits>
@@ -417,12 +418,47 @@ std::vector<ConfigKey> flow_keys() {
   };
 }
 
+constexpr std::array<std::pair<std::string_view, StoreLevel>, 3> kStoreLevels = {
+    {{"disk", StoreLevel::Disk}, {"os", StoreLevel::Os}, {"memory", StoreLevel::Memory}}};
+
+std::vector<ConfigKey> store_keys() {
+  using namespace std::chrono_literals;
+  return {
+      choice_key<StoreLevel>(
+          "store.level", {kStoreLevels.begin(), kStoreLevels.end()},
+          "When a persistent message counts as stored, and so is confirmed. disk: it survives "
+          "power "
+          "loss; os: it survives the end of the process, but perhaps not that of the machine; "
+          "memory: nothing is kept.",
+          [](auto& c) -> auto& { return c.store.level; }),
+      size_key(
+          "store.segment", 1 * kMiB, 4 * kGiB,
+          "Size of one file of the journal; the files are written in advance and used again.",
+          [](auto& c) -> auto& { return c.store.segment_bytes; }),
+      size_key(
+          "store.disk_free_min", 0, 1'024 * kGiB,
+          "Free space of the data directory's file system below which publishers are blocked and "
+          "told so with connection.blocked; 0: never.",
+          [](auto& c) -> auto& { return c.store.disk_free_min_bytes; }),
+      duration_key(
+          "store.checkpoint_interval", 10ms, 1h,
+          "How often the journal's changes go into the database, at the latest; what was settled "
+          "in between never does.",
+          [](auto& c) -> auto& { return c.store.checkpoint_interval; }),
+  };
+}
+
 }  // namespace
+
+std::string_view name(StoreLevel level) {
+  return std::ranges::find(kStoreLevels, level, &std::pair<std::string_view, StoreLevel>::second)
+      ->first;
+}
 
 std::span<const ConfigKey> config_keys() {
   static const std::vector<ConfigKey> kKeys = [] {
     std::vector<ConfigKey> all;
-    for (auto part : {general_keys(), limit_keys(), flow_keys()}) {
+    for (auto part : {general_keys(), limit_keys(), flow_keys(), store_keys()}) {
       std::ranges::move(part, std::back_inserter(all));
     }
     return all;

@@ -23,6 +23,7 @@
 #include "broker/net/listener.hpp"
 #include "broker/runtime/shard.hpp"
 #include "broker/version.hpp"
+#include "persistence/lmdb_store.hpp"
 #include "persistence/memory_store.hpp"
 
 namespace harrier::broker {
@@ -135,16 +136,16 @@ ExitCode Server::run() {
   const auto started = std::chrono::steady_clock::now();
   data_ = std::make_unique<DataDirectory>(config_.data);
 
-  open_store();
-  make_shards();
-  restore();
-  open_listeners();
   // Signals are blocked in every thread but this one, which waits for them.
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  make_shards();
+  open_store();
+  restore();
+  open_listeners();
   for (const auto& shard : shards_) shard->start();
   for (const auto& listener : listeners_) listener->start();
 
@@ -163,7 +164,32 @@ ExitCode Server::run() {
   return ExitCode::Ok;
 }
 
-void Server::open_store() { store_ = std::make_unique<persistence::MemoryStore>(); }
+// The shards are there by now: the store's threads may tell them.
+void Server::open_store() {
+  if (config_.store.level == StoreLevel::Memory) {
+    store_ = std::make_unique<persistence::MemoryStore>();
+    return;
+  }
+  persistence::StoreSettings settings;
+  settings.directory = data_->path();
+  settings.flush = config_.store.level == StoreLevel::Disk;
+  settings.segment_bytes = config_.store.segment_bytes;
+  settings.checkpoint_interval = config_.store.checkpoint_interval;
+  settings.disk_free_min = config_.store.disk_free_min_bytes;
+  settings.on_disk_full = [this](bool full, const std::string& text) {
+    set_disk_alarm(full, text);
+  };
+  settings.on_failed = require_working;
+  std::unique_ptr<persistence::LmdbStore> store;
+  if (const auto status = persistence::LmdbStore::open(settings, store); !status.ok()) {
+    throw StartError(ExitCode::DataDirectory,
+                     "cannot open the store in " + data_->path() + ": " + status.error());
+  }
+  const persistence::Replay& replay = store->opened().replay;
+  if (replay.torn)
+    spdlog::info("the journal ends in an entry that was never whole: {}", *replay.torn);
+  store_ = std::move(store);
+}
 
 void Server::make_shards() {
   const CoreOptions options = core_options(config_);
@@ -252,6 +278,10 @@ void Server::page_out(std::size_t shard, const PagedOut& answer,
   store_->page_out(stored_id(answer.queue), std::move(messages), done);
 }
 
+void Server::set_disk_alarm(bool low, const std::string& cause) {
+  shards_[kControlShard]->post({kControlShard, {DiskCrossed{low, cause}}});
+}
+
 void Server::open_listeners() {
   Shard& first = *shards_.front();
   for (const Endpoint& endpoint : config_.listen) {
@@ -286,8 +316,8 @@ std::string Server::start_line() const {
     addresses += (addresses.empty() ? "" : ", ") + host + ":" + std::to_string(address.port());
   }
   return "Harrier " + std::string(kVersion) + " serves AMQP 0-9-1 on " + addresses + ", data in " +
-         data_->path() + " (messages in memory), " + std::to_string(shards_.size()) +
-         (shards_.size() == 1 ? " shard" : " shards");
+         data_->path() + " (durability: " + std::string(name(config_.store.level)) + "), " +
+         std::to_string(shards_.size()) + (shards_.size() == 1 ? " shard" : " shards");
 }
 
 void Server::shut_down() {
@@ -301,6 +331,10 @@ void Server::shut_down() {
                   // the close timeout
   for (const auto& shard : shards_) shard->stop();
   for (const auto& shard : shards_) shard->join();
+  listeners_.clear();
+  // Every connection has been closed, so what was unacknowledged has returned to its queue, and the
+  // store has been told. It ends when all of that is durable; a failure ends the process instead.
+  store_.reset();
 }
 
 }  // namespace harrier::broker

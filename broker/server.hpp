@@ -30,6 +30,9 @@ class Server {
   // signal ends the process.
   ExitCode run();
 
+  // From any thread, once the shards are made: publishers wait while the disk is short of space.
+  void set_disk_alarm(bool low, const std::string& cause);
+
  private:
   void open_store();
   void make_shards();  // not yet their threads
@@ -45,8 +48,9 @@ class Server {
 
   const Config config_;
   std::unique_ptr<DataDirectory> data_;
-  std::unique_ptr<persistence::MessageStore> store_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  // Goes before the shards: until its end it tells them what has become durable.
+  std::unique_ptr<persistence::MessageStore> store_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::size_t next_shard_ = 0;
 };

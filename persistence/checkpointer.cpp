@@ -90,6 +90,7 @@ bool Checkpointer::round(bool due) {
   if (status.ok() && due) {
     look_at_free_space();
     status = checkpoint(false);
+    hooks_.tick();
   }
   if (status.ok() && garbage_left_) {
     status = image_.sweep(kSweepRows, garbage_left_);

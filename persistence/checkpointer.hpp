@@ -29,6 +29,7 @@ struct CheckpointSettings {
 // Called by the checkpointer's thread.
 struct CheckpointHooks {
   std::function<void()> covered;                                    // the journal got room
+  std::function<void()> tick;                                       // every interval
   std::function<void(const Status&)> failed;                        // for good
   std::function<void(bool full, const std::string& text)> no_room;  // for the image
   std::function<void(bool low, const std::string& text)> free_low;  // below disk_free_min

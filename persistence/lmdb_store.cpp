@@ -99,6 +99,7 @@ void LmdbStore::start(const Image::Meta& meta) {
   checkpoints.disk_free_min = settings_.disk_free_min;
   CheckpointHooks checkpoint_hooks;
   checkpoint_hooks.covered = [this] { commits_->room_made(); };
+  checkpoint_hooks.tick = [this] { reader_->give([this] { page_out_next(); }); };
   checkpoint_hooks.failed = [this](const Status& failure) {
     commits_->fail(failure);
     if (settings_.on_failed) settings_.on_failed(failure);
@@ -127,13 +128,14 @@ void LmdbStore::start(const Image::Meta& meta) {
 
 LmdbStore::~LmdbStore() {
   if (!commits_) return;  // open() did not get that far
-  reader_.reset();
-  const Status failure = commits_->failure();
   commits_->finish();
-  if (!failure.ok()) return;
-  if (const Status status = checkpointer_->finish(); !status.ok() && settings_.on_failed) {
-    settings_.on_failed(status);
+  if (commits_->failure().ok()) {
+    const Status status = checkpointer_->finish();
+    if (!status.ok() && settings_.on_failed) settings_.on_failed(status);
   }
+  checkpointer_.reset();
+  reader_.reset();
+  for (const PageOut& left : paging_) left.done(Status());  // gone with this process anyway
 }
 
 Status LmdbStore::apply(JournalPosition at, protocol::ByteView payload) {
@@ -184,10 +186,21 @@ Fetched LmdbStore::read(QueueId queue, Seq from, std::size_t bytes_max) {
 
 void LmdbStore::page_out(QueueId queue, std::vector<StoredMessage> messages, OnDurable done) {
   reader_->give([this, queue, messages = std::move(messages), done = std::move(done)]() mutable {
-    const Status status = paged_->put(queue, messages);
-    messages.clear();
-    done(status);
+    paging_.push_back({queue, std::move(messages), std::move(done)});
+    if (paging_.size() == 1) page_out_next();
   });
+}
+
+// On a full disk they stay where they are, and are tried again every checkpoint interval.
+void LmdbStore::page_out_next() {
+  while (!paging_.empty()) {
+    const Status status = paged_->put(paging_.front().queue, paging_.front().messages);
+    set_full(kPagedFull, status.is_full(), status.error());
+    if (status.is_full()) return;
+    const PageOut done = std::move(paging_.front());
+    paging_.pop_front();
+    done.done(status);
+  }
 }
 
 void LmdbStore::drop_paged(QueueId queue, Seq from, Seq up_to) {

@@ -65,6 +65,13 @@ class LmdbStore final : public MessageStore {
   static constexpr unsigned kJournalFull = 1;
   static constexpr unsigned kImageFull = 2;
   static constexpr unsigned kFreeLow = 4;
+  static constexpr unsigned kPagedFull = 8;
+
+  struct PageOut {
+    QueueId queue{};
+    std::vector<StoredMessage> messages;
+    OnDurable done;
+  };
 
   explicit LmdbStore(const StoreSettings& settings);
   Status open_image(Image::Meta& meta);
@@ -72,6 +79,7 @@ class LmdbStore final : public MessageStore {
   void start(const Image::Meta& meta);
   Status apply(JournalPosition at, protocol::ByteView payload);
   Fetched read(QueueId queue, Seq from, std::size_t bytes_max);
+  void page_out_next();
   void set_full(unsigned what, bool full, const std::string& text);
 
   const StoreSettings settings_;
@@ -80,6 +88,7 @@ class LmdbStore final : public MessageStore {
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Layers> layers_;
   std::unique_ptr<PagedMessages> paged_;
+  std::deque<PageOut> paging_;  // of the reading thread; more than none is left: there is no room
   std::mutex full_mutex_;
   unsigned full_ = 0;
   std::unique_ptr<Checkpointer> checkpointer_;

@@ -245,9 +245,13 @@ void Engine::decide_memory_alarm() {
   log(2, high ? "memory alarm: messages hold " + std::to_string(used) + " bytes, the limit is " +
                     std::to_string(options_.memory_limit_bytes) + "; publishers are blocked"
               : "memory alarm is over; publishers go on");
-  for (unsigned shard = 0; shard < options_.shards; ++shard) {
-    send(static_cast<ShardId>(shard), Alarm{high, alarm_.disk});
-  }
+  tell_all(Alarm{high, alarm_.disk});
+}
+
+// From the control shard, whose own copy is the one that decides.
+void Engine::tell_all(const Alarm& alarm) {
+  for (unsigned shard = 0; shard < options_.shards; ++shard)
+    send(static_cast<ShardId>(shard), alarm);
 }
 
 }  // namespace harrier::broker

@@ -180,6 +180,7 @@ class Engine final : public Outlet {
   void on(Alarm& m, ShardId from);
   void on(Processed& m, ShardId from);
   void on(MemoryCrossed& m, ShardId from);
+  void on(DiskCrossed& m, ShardId from);
   void on(Durable& m, ShardId from);
   void on(Fetched& m, ShardId from);
   void on(PagedOut& m, ShardId from);
@@ -187,6 +188,7 @@ class Engine final : public Outlet {
   bool memory_is_high() const;
   void check_memory();
   void decide_memory_alarm();
+  void tell_all(const Alarm& alarm);
   void commit_batch();
 
   // engine_paging.cpp

@@ -255,6 +255,13 @@ void Engine::on(Alarm& m, ShardId) {
 
 void Engine::on(MemoryCrossed&, ShardId) { decide_memory_alarm(); }
 
+void Engine::on(DiskCrossed& m, ShardId) {
+  if (m.low == alarm_.disk) return;
+  log(2, m.low ? "disk alarm: " + m.cause + "; publishers are blocked"
+               : "disk alarm is over; publishers go on");
+  tell_all(Alarm{alarm_.memory, m.low});
+}
+
 void Engine::on(Durable& m, ShardId) {
   durable_ = m.batch;
   while (!awaiting_durable_.empty() && awaiting_durable_.front().first <= durable_) {

@@ -282,6 +282,12 @@ struct Processed {
 // A shard has seen that the memory in use is on the other side of the limit.
 struct MemoryCrossed {};
 
+// From the store, to the control shard: the disk has come to be short of space, or is no more.
+struct DiskCrossed {
+  bool low = false;
+  std::string cause;  // for the log
+};
+
 // From the store: the shard's write batches up to this one are durable.
 struct Durable {
   std::uint64_t batch = 0;
@@ -304,6 +310,6 @@ using ShardMessage =
                  SetPrefetch, Grant, Purge, CountQueue, ReleaseChannel, ConsumerCancelled,
                  GrantWanted, GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest,
                  QueueDropped, TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed,
-                 MemoryCrossed, Durable, Fetched, PagedOut>;
+                 MemoryCrossed, DiskCrossed, Durable, Fetched, PagedOut>;
 
 }  // namespace harrier::broker

@@ -191,6 +191,11 @@ page_out_above = "100MiB"
 queue_window = "4KiB"
 queue_windows_max = "8MiB"
 shard_window = "1MiB"
+[store]
+level = "os"
+segment = "1MiB"
+disk_free_min = 0
+checkpoint_interval = "50ms"
 )");
   EXPECT_EQ(config.listen, (std::vector<Endpoint>{{"0.0.0.0", 5672}, {"::1", 5673}}));
   EXPECT_EQ(config.data, "/srv/mq");
@@ -217,6 +222,10 @@ shard_window = "1MiB"
   EXPECT_EQ(config.memory.queue_window_bytes, 4 * kKiB);
   EXPECT_EQ(config.memory.resident_bytes_max, 8 * kMiB);
   EXPECT_EQ(config.memory.shard_window_bytes, kMiB);
+  EXPECT_EQ(config.store.level, StoreLevel::Os);
+  EXPECT_EQ(config.store.segment_bytes, kMiB);
+  EXPECT_EQ(config.store.disk_free_min_bytes, 0U);
+  EXPECT_EQ(config.store.checkpoint_interval, 50ms);
   EXPECT_EQ(read(print_toml(config)), config);
 }
 

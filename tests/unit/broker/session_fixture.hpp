@@ -31,8 +31,11 @@ class SessionFixture : public testing::Test {
       world.authenticator = std::make_shared<BuiltinAuthenticator>();
       world.random = [](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, 1); };
       world.connection_count = [] { return 1u; };
-      world.message_bytes = [] { return std::uint64_t{0}; };
-      world.log = [](int level, const std::string& line) { EXPECT_LT(level, 3) << line; };
+      world.message_bytes = [this] { return message_bytes; };
+      world.log = [this](int level, const std::string& line) {
+        EXPECT_LT(level, 3) << line;
+        if (level == 2) warnings.push_back(line);
+      };
       if (storing) {
         world.commit = [this, shard](persistence::WriteBatch batch, std::uint64_t number) {
           waiting.push_back({shard, number, std::move(batch)});
@@ -76,10 +79,20 @@ class SessionFixture : public testing::Test {
     }
   }
 
-  Session& open(ShardId shard) {
+  // Of a client that can be told connection.blocked.
+  Session& open_blockable(ShardId shard) {
+    protocol::Table capabilities;
+    capabilities.add_bool("connection.blocked", true);
+    protocol::Table properties;
+    properties.add_table("capabilities", capabilities);
+    return open(shard, properties);
+  }
+
+  Session& open(ShardId shard, const protocol::Table& client_properties = {}) {
     Session& session = engines[shard]->open_connection({"127.0.0.1", 1, "127.0.0.1", 2});
     session.receive(protocol::kProtocolHeader);
     protocol::ConnectionStartOk start;
+    start.client_properties = client_properties.view();
     start.response = std::string_view("\0guest\0guest", 12);
     protocol::ConnectionTuneOk tune;
     tune.channel_max = 10;
@@ -114,10 +127,8 @@ class SessionFixture : public testing::Test {
     ASSERT_EQ(session.receive(bytes), bytes.size());
   }
 
-  static void publish(Session& session, std::string_view routing_key, bool persistent = false) {
-    protocol::BasicPublish method;
-    method.routing_key = routing_key;
-    send(session, 1, method);
+  // Of an empty body: the whole content.
+  static Bytes content_header(bool persistent) {
     protocol::Properties properties;
     if (persistent) properties.delivery_mode = std::uint8_t{2};
     const Bytes encoded = properties.encode();
@@ -126,6 +137,14 @@ class SessionFixture : public testing::Test {
     auto* at = protocol::put_frame_header(header.data(), protocol::FrameType::Header, 1, size);
     at = protocol::put_content_header(at, protocol::BasicPublish::kId.class_id, 0);
     protocol::put_u8(protocol::put_raw(at, encoded), protocol::kFrameEnd);
+    return header;
+  }
+
+  static void publish(Session& session, std::string_view routing_key, bool persistent = false) {
+    protocol::BasicPublish method;
+    method.routing_key = routing_key;
+    send(session, 1, method);
+    const Bytes header = content_header(persistent);
     ASSERT_EQ(session.receive(header), header.size());
   }
 
@@ -154,6 +173,8 @@ class SessionFixture : public testing::Test {
     std::uint64_t number = 0;
     persistence::WriteBatch batch;
   };
+  std::uint64_t message_bytes = 0;  // in memory, as the broker sees it
+  std::vector<std::string> warnings;
   std::vector<Waiting> waiting;  // for the store, if there is one
   std::vector<std::unique_ptr<Engine>> engines;
 };
