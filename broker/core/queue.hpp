@@ -6,7 +6,6 @@
 // place: ready in memory, in the backlog behind that, or unsettled with one consumer (C-365).
 #pragma once
 
-#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -135,7 +134,7 @@ class Queue {
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
   ReadyList ready_;
   Backlog backlog_;
-  std::deque<Get> waiting_gets_;
+  std::vector<Get> waiting_gets_;
   Residents* const residents_;
   std::uint64_t accounted_bytes_ = 0;  // our share of the residents
   // Our places on their lists.

@@ -96,8 +96,8 @@ void Queue::store_moved(Outlet& outlet) {
 
 void Queue::answer_gets(Outlet& outlet) {
   while (!waiting_gets_.empty() && (!ready_.empty() || backlog_.empty())) {
-    const Get get = waiting_gets_.front();
-    waiting_gets_.pop_front();
+    const Get get = waiting_gets_.front();  // out of the list first: an answer may lead to the next
+    waiting_gets_.erase(waiting_gets_.begin());
     outlet.notify(get.reply.connection, Reply{get.reply, take_for(get, outlet)});
   }
 }
