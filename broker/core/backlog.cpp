@@ -39,7 +39,7 @@ void Backlog::restore(std::uint64_t messages, std::uint64_t bytes) {
 }
 
 void Backlog::recorded(Seq seq, std::uint64_t batch, std::uint64_t durable_through) {
-  while (!marks_.empty() && marks_.front().batch <= durable_through) marks_.pop_front();
+  forget_durable(durable_through);
   if (marks_.empty() || marks_.back().batch != batch) marks_.push_back({batch, seq});
 }
 
@@ -113,12 +113,18 @@ std::vector<StoredMessage> Backlog::cut_piece(ReadyRun& run, std::uint64_t windo
 std::optional<SeqRange> Backlog::piece_stored(std::uint64_t token) {
   HARRIER_CHECK(!pieces_.empty() && pieces_.front().token == token);
   const Piece piece = pieces_.front();
-  pieces_.pop_front();
+  pieces_.erase(pieces_.begin());
   return piece.dropped ? std::optional(piece.range) : std::nullopt;
 }
 
+void Backlog::forget_durable(std::uint64_t durable_through) {
+  const auto first_open =
+      std::ranges::find_if(marks_, [&](const Mark& mark) { return mark.batch > durable_through; });
+  marks_.erase(marks_.begin(), first_open);
+}
+
 Seq Backlog::first_invisible(Seq next_seq, std::uint64_t durable_through) {
-  while (!marks_.empty() && marks_.front().batch <= durable_through) marks_.pop_front();
+  forget_durable(durable_through);
   Seq first = marks_.empty() ? next_seq : std::min(next_seq, marks_.front().first);
   for (const Piece& piece : pieces_) {
     if (!piece.dropped) first = std::min(first, piece.range.from);

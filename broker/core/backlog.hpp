@@ -9,7 +9,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -106,6 +105,7 @@ class Backlog {
   void count_out(const protocol::Message& message);
   void merge(std::vector<persistence::StoredMessage>& messages, Seq end,
              std::uint64_t memory_bytes_max, ReadyRun& run, std::optional<SeqRange>& drop);
+  void forget_durable(std::uint64_t durable_through);
   Seq first_invisible(Seq next_seq, std::uint64_t durable_through);
 
   const bool durable_;

@@ -57,16 +57,10 @@ void Engine::relieve_residents() {
   const std::uint64_t goal = residents_.bytes_max - residents_.bytes_max / 4;
   const std::size_t looks = std::min(residents_.holders.size(), kLooksPerTurn);
   for (std::size_t i = 0; i < looks && residents_.bytes > goal; ++i) {
-    const QueueId id = residents_.holders.front();
-    residents_.holders.pop_front();
-    Queue* queue = find_queue(id);
-    if (queue == nullptr) continue;
-    if (!queue->idle() || queue->used_since_last_asked()) {
-      residents_.holders.push_back(id);
-      continue;
-    }
-    queue->unlist_as_holder();
-    queue->evict();
+    Queue& queue = *queues_.at(residents_.holders.front());
+    residents_.holders.splice(residents_.holders.end(), residents_.holders,
+                              residents_.holders.begin());
+    if (queue.idle() && !queue.used_since_last_asked()) queue.evict();
   }
 }
 
@@ -74,17 +68,12 @@ void Engine::relieve_residents() {
 void Engine::page_out_unstored() {
   if (!world_.page_out || options_.page_out_above_bytes == 0) return;
   if (world_.message_bytes() <= options_.page_out_above_bytes) return;
-  std::size_t looks = std::min(residents_.unstored.size(), kLooksPerTurn);
-  for (; looks > 0 && page_outs_open_ < kPageOutsOpenMax; --looks) {
-    const QueueId id = residents_.unstored.front();
-    residents_.unstored.pop_front();
-    Queue* queue = find_queue(id);
-    if (queue == nullptr) continue;
-    if (queue->page_out(*this)) {
-      residents_.unstored.push_back(id);
-    } else {
-      queue->unlist_as_unstored();
-    }
+  for (std::size_t looks = 0; looks < kLooksPerTurn && !residents_.unstored.empty(); ++looks) {
+    if (page_outs_open_ >= kPageOutsOpenMax) return;
+    Queue& queue = *queues_.at(residents_.unstored.front());
+    residents_.unstored.splice(residents_.unstored.end(), residents_.unstored,
+                               residents_.unstored.begin());
+    queue.page_out(*this);
   }
 }
 

@@ -18,6 +18,8 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
 
 Queue::~Queue() {
   if (residents_ != nullptr) residents_->bytes -= accounted_bytes_;
+  if (holder_) residents_->holders.erase(*holder_);
+  if (unstored_) residents_->unstored.erase(*unstored_);
 }
 
 QueueInfo Queue::info() const {

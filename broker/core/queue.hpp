@@ -6,7 +6,6 @@
 // place: ready in memory, in the backlog behind that, or unsettled with one consumer (C-365).
 #pragma once
 
-#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -83,12 +82,11 @@ class Queue {
   void store_moved(Outlet& outlet);  // more is durable than when it was put on the waiting list
   bool idle() const { return consumer_count_ == 0 && waiting_gets_.empty(); }
   bool used_since_last_asked() { return std::exchange(used_, false); }
-  // Gives up what the store has; false if that was nothing.
+  // Gives up what the store has, and its place among the holders; false if that was nothing.
   bool evict();
-  // Gives a piece of what no store has to the store; false if it holds none beyond its window.
+  // Gives a piece of what no store has to the store; false if it holds none beyond its window: it
+  // has left the list then.
   bool page_out(Outlet& outlet);
-  void unlist_as_holder() { is_holder_ = false; }
-  void unlist_as_unstored() { is_unstored_ = false; }
 
  private:
   using Available = std::list<QueueConsumer*>;
@@ -137,9 +135,12 @@ class Queue {
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
   ReadyList ready_;
   Backlog backlog_;
-  std::deque<Get> waiting_gets_;
+  std::vector<Get> waiting_gets_;
   Residents* const residents_;
   std::uint64_t accounted_bytes_ = 0;  // our share of the residents
+  // Our places on their lists.
+  std::optional<std::list<QueueId>::iterator> holder_;
+  std::optional<std::list<QueueId>::iterator> unstored_;
   std::vector<std::unique_ptr<QueueConsumer>> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::unordered_map<ConsumerRef, std::uint32_t, RefHash> consumers_;
@@ -152,8 +153,6 @@ class Queue {
   bool exclusive_consumer_ = false;
   bool had_consumer_ = false;
   bool used_ = false;
-  bool is_holder_ = false;  // on these lists of the residents
-  bool is_unstored_ = false;
   bool is_waiting_ = false;
 };
 

@@ -96,8 +96,8 @@ void Queue::store_moved(Outlet& outlet) {
 
 void Queue::answer_gets(Outlet& outlet) {
   while (!waiting_gets_.empty() && (!ready_.empty() || backlog_.empty())) {
-    const Get get = waiting_gets_.front();
-    waiting_gets_.pop_front();
+    const Get get = waiting_gets_.front();  // out of the list first: an answer may lead to the next
+    waiting_gets_.erase(waiting_gets_.begin());
     outlet.notify(get.reply.connection, Reply{get.reply, take_for(get, outlet)});
   }
 }
@@ -105,12 +105,15 @@ void Queue::answer_gets(Outlet& outlet) {
 bool Queue::evict() {
   const std::uint64_t before = accounted_bytes_;
   backlog_.evict(ready_.fresh());
+  if (holder_) residents_->holders.erase(*std::exchange(holder_, std::nullopt));
   account();
   return accounted_bytes_ < before;
 }
 
 bool Queue::page_out(Outlet& outlet) {
   auto piece = backlog_.cut_piece(ready_.fresh(), residents_->window_bytes, kPieceBytes);
+  if (piece.empty() && unstored_)
+    residents_->unstored.erase(*std::exchange(unstored_, std::nullopt));
   account();
   if (piece.empty()) return false;
   outlet.page_out(entry_.id, std::move(piece), backlog_.last_token());
@@ -131,16 +134,12 @@ void Queue::account() {
       entry_.durable ? fresh.persistent_bytes() + backlog_.tail().bytes() : 0;
   residents_->bytes += resident - accounted_bytes_;
   accounted_bytes_ = resident;
-  if (resident > 0 && !is_holder_) {
-    is_holder_ = true;
-    residents_->holders.push_back(entry_.id);
-  }
-  if (is_unstored_) return;
+  if (resident > 0 && !holder_)
+    holder_ = residents_->holders.insert(residents_->holders.end(), entry_.id);
+  if (unstored_) return;
   const bool beyond_window = fresh.bytes() > residents_->window_bytes && fresh.bytes() > resident;
-  if (beyond_window || !backlog_.behind().empty()) {
-    is_unstored_ = true;
-    residents_->unstored.push_back(entry_.id);
-  }
+  if (beyond_window || !backlog_.behind().empty())
+    unstored_ = residents_->unstored.insert(residents_->unstored.end(), entry_.id);
 }
 
 }  // namespace harrier::broker

@@ -3,12 +3,14 @@
 // ReadyList: the messages of one queue that are in memory and wait for a consumer, in publish
 // order. Owned by its queue. A requeued message returns to its original position (C-352): new ones
 // append to a run, returned ones wait in an ordered map beside it, and the lower position of the
-// two heads goes first. ReadyRun: consecutive messages, and what they cost in memory.
+// two heads goes first. ReadyRun: consecutive messages, and what they cost in memory; one that has
+// never had any allocates nothing, because most queues need one of their three at most.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "broker/core/ids.hpp"
@@ -28,30 +30,30 @@ inline std::uint64_t memory_of(const Ready& ready) {
 
 class ReadyRun {
  public:
-  bool empty() const { return items_.empty(); }
-  std::size_t size() const { return items_.size(); }
+  bool empty() const { return !items_ || items_->empty(); }
+  std::size_t size() const { return items_ ? items_->size() : 0; }
   std::uint64_t bytes() const { return bytes_; }  // of memory
   std::uint64_t persistent_bytes() const { return persistent_bytes_; }
-  const Ready& front() const { return items_.front(); }
-  const Ready& back() const { return items_.back(); }
+  const Ready& front() const { return items_->front(); }
+  const Ready& back() const { return items_->back(); }
 
   void push_back(Ready ready) {
     count(ready);
-    items_.push_back(std::move(ready));
+    items().push_back(std::move(ready));
   }
   void push_front(Ready ready) {
     count(ready);
-    items_.push_front(std::move(ready));
+    items().push_front(std::move(ready));
   }
   Ready pop_front() {
-    Ready ready = std::move(items_.front());
-    items_.pop_front();
+    Ready ready = std::move(items_->front());
+    items_->pop_front();
     discount(ready);
     return ready;
   }
   Ready pop_back() {
-    Ready ready = std::move(items_.back());
-    items_.pop_back();
+    Ready ready = std::move(items_->back());
+    items_->pop_back();
     discount(ready);
     return ready;
   }
@@ -79,7 +81,12 @@ class ReadyRun {
     return ready.message && ready.message->persistent();
   }
 
-  std::deque<Ready> items_;
+  std::deque<Ready>& items() {
+    if (!items_) items_ = std::make_unique<std::deque<Ready>>();
+    return *items_;
+  }
+
+  std::unique_ptr<std::deque<Ready>> items_;
   std::uint64_t bytes_ = 0;
   std::uint64_t persistent_bytes_ = 0;
 };

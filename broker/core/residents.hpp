@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <vector>
 
 #include "broker/core/ids.hpp"
@@ -19,10 +19,11 @@ struct Residents {
   std::uint64_t bytes = 0;
   bool wanted = false;  // a queue with consumers has gone without
 
-  // Queues that hold such messages; the one that has been looked at last is at the back.
-  std::deque<QueueId> holders;
+  // Queues that hold such messages; the one that was looked at last is at the back. A queue is on
+  // these lists while it lives, at most, so neither grows with those that have gone.
+  std::list<QueueId> holders;
   // Queues with messages beyond their window that no store has.
-  std::deque<QueueId> unstored;
+  std::list<QueueId> unstored;
   // Queues whose next message is on its way to the store and can't be fetched before it is there.
   std::vector<QueueId> waiting;
 

@@ -426,7 +426,7 @@ TEST_F(QueuePagingTest, AFullShardKeepsNothingForQueuesWithoutConsumers) {
 TEST_F(QueuePagingTest, TransientMessagesArePagedOutBehindTheWindowAndComeBack) {
   open(false);
   publish("tttttttt");
-  EXPECT_EQ(residents.unstored, std::deque<QueueId>{QueueId{1}});
+  EXPECT_EQ(residents.unstored, std::list<QueueId>{QueueId{1}});
   EXPECT_TRUE(queue->page_out(*this));
   publish("t");
   EXPECT_TRUE(queue->page_out(*this));
@@ -515,8 +515,13 @@ TEST_F(QueuePagingTest, AfterACrashEverythingMayHaveBeenDeliveredBefore) {
 TEST_F(QueuePagingTest, AQueueThatGoesLeavesTheShardsSum) {
   publish("ppp");
   EXPECT_GT(residents.bytes, 0u);
+  publish("ptttt");
+  EXPECT_EQ(residents.holders.size(), 1u);
+  EXPECT_EQ(residents.unstored.size(), 1u);
   queue.reset();
   EXPECT_EQ(residents.bytes, 0u);
+  EXPECT_TRUE(residents.holders.empty());
+  EXPECT_TRUE(residents.unstored.empty());
 }
 
 TEST_F(QueuePagingTest, WithoutAStoreEverythingStaysInMemory) {
