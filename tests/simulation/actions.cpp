@@ -232,16 +232,21 @@ void Client::end_transaction(Channel& channel) {
   }
   for (const std::uint64_t message : messages) ledger_.committing(message);
   std::vector<std::uint64_t> settled;
+  std::vector<Copy*> gone;
   for (const auto& [tag, held] : channel.held) {
-    if (held.in_transaction) settled.push_back(tag);
+    if (!held.in_transaction) continue;
+    settled.push_back(tag);
+    if (!held.requeue) gone.push_back(held.copy);
   }
+  const auto commit = ledger_.commit_asked(messages, std::move(gone));
   for (const std::uint64_t tag : settled) {
     const Held held = channel.held.at(tag);
     drop_hold(channel, tag);
     finish_settlement(channel, held, held.requeue);
   }
   ask(channel.number, protocol::TxCommit{}, {protocol::TxCommitOk::kId},
-      [this, messages](const Method&) {
+      [this, messages, commit](const Method&) {
+        ledger_.commit_answered(commit);
         for (const std::uint64_t message : messages) confirmed(message);
       });
 }

@@ -16,6 +16,7 @@
 
 #include "broker/core/ids.hpp"
 #include "persistence/memory_store.hpp"
+#include "tests/simulation/dice.hpp"
 
 namespace harrier::simulation {
 
@@ -31,6 +32,9 @@ class Vault {
   // Makes the shard's oldest batch durable, together with what transactions tie to it; nothing if
   // none waits, or a part of such a transaction is still to come.
   std::vector<Written> write_next(broker::ShardId shard);
+  // The process has ended: of each line some batches had got as far as the disk, the dice say how
+  // many, and no transaction is torn. The next process has that many shards.
+  void crash(Dice& dice, unsigned shards);
   bool idle(broker::ShardId shard) const { return lines_[shard].waiting.empty(); }
 
   // A client has read a confirm (or a commit-ok) of a message that at least `copies` stored queues

@@ -34,6 +34,11 @@ CoreOptions small_options(unsigned shards) {
 }  // namespace
 
 World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
+  start_engines(shards);
+  settle([] {});  // the first topology
+}
+
+void World::start_engines(unsigned shards) {
   const auto authenticator = std::make_shared<broker::BuiltinAuthenticator>();
   for (unsigned i = 0; i < shards; ++i) {
     EngineWorld outside;
@@ -55,7 +60,6 @@ World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
                                                     std::move(outside));
     shard.engine->set_now(now_);
   }
-  settle([] {});  // the first topology
 }
 
 LinkPtr World::connect() {

@@ -46,6 +46,10 @@ class World {
   // waits for somebody then.
   void settle(const std::function<void()>& pump);
 
+  // The broker's process ends in the middle of everything and starts again, with this many shards,
+  // from what is durable. Every connection is gone. In crash.cpp.
+  void crash(unsigned shards);
+
   std::vector<broker::QueueInfo> queues() const;
   std::size_t sessions() const;
   bool has_queue(const std::string& name) const;
@@ -72,6 +76,7 @@ class World {
     std::size_t store_percent = 0;  // how often a step makes a batch durable
   };
 
+  void start_engines(unsigned shards);
   void step(Shard& shard);
   bool make_durable(Shard& shard);
   void read_mail(Shard& shard, std::size_t batches);
