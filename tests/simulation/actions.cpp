@@ -220,16 +220,37 @@ void Client::select_mode(Channel& channel) {
   }
 }
 
+bool Client::commit_many() {
+  if (!idle()) return false;
+  Channel* channel = pick_channel([](const Channel& c) { return c.usable() && !c.confirms; });
+  if (channel == nullptr) {
+    if (channels_.size() < kChannelsMax) open_channel();
+    return false;
+  }
+  if (!std::exchange(channel->transactional, true)) {
+    ask(channel->number, protocol::TxSelect{}, {protocol::TxSelectOk::kId}, [](const Method&) {});
+    return false;
+  }
+  for (int i = 0; i < 12; ++i) publish(*channel);
+  commit(*channel);
+  return true;
+}
+
 void Client::end_transaction(Channel& channel) {
   if (!channel.transactional) return;
-  const auto messages = std::exchange(channel.transaction, {});
   if (dice_.chance(30)) {
+    const auto messages = std::exchange(channel.transaction, {});
     for (const std::uint64_t message : messages) ledger_.rolled_back(message);
     for (auto& [tag, held] : channel.held) held.in_transaction = false;
     ask(channel.number, protocol::TxRollback{}, {protocol::TxRollbackOk::kId},
         [](const Method&) {});
     return;
   }
+  commit(channel);
+}
+
+void Client::commit(Channel& channel) {
+  const auto messages = std::exchange(channel.transaction, {});
   for (const std::uint64_t message : messages) ledger_.committing(message);
   std::vector<std::uint64_t> settled;
   std::vector<Copy*> gone;

@@ -41,7 +41,10 @@ class Run {
     std::set<std::uint64_t> moments;
     for (; crashes > 0; --crashes) moments.insert(dice_.below(steps));
     for (std::uint64_t i = 0; i < steps; ++i) {
-      if (moments.contains(i)) crash();
+      if (moments.contains(i)) {
+        if (dice_.chance(70)) await_commit();
+        crash();
+      }
       step();
       if (i % 2'000 == 1'999) come_to_rest();
     }
@@ -64,6 +67,16 @@ class Run {
     clients_[0]->declare_shared();
     settle();
     require(world_.queues().size() == shared_queues().size(), "not every queue was declared");
+  }
+
+  // A crash tells most while a transaction is on its way to the disk.
+  void await_commit() {
+    for (int i = 0; i < 3'000; ++i) {
+      step();
+      if (clients_.empty() || dice_.chance(90)) continue;
+      if (clients_[dice_.below(clients_.size())]->commit_many()) break;
+    }
+    for (std::size_t i = dice_.below(400); i > 0; --i) step();
   }
 
   void crash() {
