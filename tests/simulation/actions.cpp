@@ -220,28 +220,54 @@ void Client::select_mode(Channel& channel) {
   }
 }
 
+bool Client::commit_many() {
+  if (!idle()) return false;
+  Channel* channel = pick_channel([](const Channel& c) { return c.usable() && !c.confirms; });
+  if (channel == nullptr) {
+    if (channels_.size() < kChannelsMax) open_channel();
+    return false;
+  }
+  if (!std::exchange(channel->transactional, true)) {
+    ask(channel->number, protocol::TxSelect{}, {protocol::TxSelectOk::kId}, [](const Method&) {});
+    return false;
+  }
+  for (int i = 0; i < 12; ++i) publish(*channel);
+  commit(*channel);
+  return true;
+}
+
 void Client::end_transaction(Channel& channel) {
   if (!channel.transactional) return;
-  const auto messages = std::exchange(channel.transaction, {});
   if (dice_.chance(30)) {
+    const auto messages = std::exchange(channel.transaction, {});
     for (const std::uint64_t message : messages) ledger_.rolled_back(message);
     for (auto& [tag, held] : channel.held) held.in_transaction = false;
     ask(channel.number, protocol::TxRollback{}, {protocol::TxRollbackOk::kId},
         [](const Method&) {});
     return;
   }
+  commit(channel);
+}
+
+void Client::commit(Channel& channel) {
+  const auto messages = std::exchange(channel.transaction, {});
   for (const std::uint64_t message : messages) ledger_.committing(message);
   std::vector<std::uint64_t> settled;
+  std::vector<Copy*> gone;
   for (const auto& [tag, held] : channel.held) {
-    if (held.in_transaction) settled.push_back(tag);
+    if (!held.in_transaction) continue;
+    settled.push_back(tag);
+    if (!held.requeue) gone.push_back(held.copy);
   }
+  const auto commit = ledger_.commit_asked(messages, std::move(gone));
   for (const std::uint64_t tag : settled) {
     const Held held = channel.held.at(tag);
     drop_hold(channel, tag);
     finish_settlement(channel, held, held.requeue);
   }
   ask(channel.number, protocol::TxCommit{}, {protocol::TxCommitOk::kId},
-      [this, messages](const Method&) {
+      [this, messages, commit](const Method&) {
+        ledger_.commit_answered(commit);
         for (const std::uint64_t message : messages) confirmed(message);
       });
 }

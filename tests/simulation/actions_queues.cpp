@@ -115,16 +115,18 @@ void Client::change_bindings(Channel& channel) {
   }
 }
 
+// Those that are not there: all of them at first, fewer after a crash.
 void Client::declare_shared() {
   open_channel();
   protocol::ExchangeDeclare exchange;
   exchange.exchange = kFanout;
   exchange.type = "fanout";
-  exchange.durable = dice_.chance(60);
+  exchange.durable = ledger_.fanout_durable();
   exchange.nowait = true;
   send(1, exchange);
   for (QueueNumber number = 0; number < shared_queues().size(); ++number) {
     const SharedQueue& queue = shared_queues()[number];
+    if (world_.has_queue(queue.name)) continue;
     protocol::QueueDeclare method;
     method.durable = ledger_.queue_durable(number);
     method.queue = queue.name;

@@ -83,6 +83,19 @@ std::vector<Stored> messages_of(const persistence::RecoveredQueue& queue,
 
 }  // namespace
 
+StoredByQueue recovered(World& world) {
+  const auto infos = world.queues();
+  StoredByQueue stored;
+  for (const persistence::RecoveredQueue& queue : world.vault().recover().queues) {
+    const auto id = static_cast<std::uint64_t>(queue.queue);
+    const auto info = std::ranges::find_if(infos, [id](const broker::QueueInfo& each) {
+      return static_cast<std::uint64_t>(each.id) == id;
+    });
+    if (info != infos.end()) stored[info->name] = messages_of(queue, *info);
+  }
+  return stored;
+}
+
 StoredByQueue audit(World& world, const Ledger& ledger) {
   const auto infos = world.queues();
   const routing::TopologyPtr topology = world.topology();

@@ -19,5 +19,7 @@ using StoredByQueue = std::map<std::string, std::vector<Stored>>;  // by name; a
 
 // Nothing may be on its way.
 StoredByQueue audit(World& world, const Ledger& ledger);
+// Right after a crash: what the store has given back, without the queues that nothing names.
+StoredByQueue recovered(World& world);
 
 }  // namespace harrier::simulation

@@ -29,6 +29,8 @@ class Client {
   bool idle() const { return state_ == State::Running && !request_; }
 
   void declare_shared();
+  // Commits many publishes at once; false if it first has to become able to.
+  bool commit_many();
   void open_drain() { open_channel(); }
   // Consumes the next queue that exists, without acknowledgements; false if there is none.
   bool drain_next(QueueNumber& next);
@@ -127,6 +129,7 @@ class Client {
   void recover(Channel& channel);
   void select_mode(Channel& channel);
   void end_transaction(Channel& channel);
+  void commit(Channel& channel);
   void provoke(Channel& channel);
   QueueNumber pick_queue(const std::function<bool(QueueNumber)>& fits);
   bool usable_queue(QueueNumber queue) const;

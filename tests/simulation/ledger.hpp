@@ -54,6 +54,9 @@ struct Copy {
   bool seen = false;
   bool redelivered = false;  // the last time
   Settled settled = Settled::No;
+  bool settled_durably = false;  // a commit-ok said so
+  bool survived = false;         // a crash: counts as delivered before, whatever was
+  bool past = false;             // it was gone before the last crash, or went with it
   ChannelSerial holder = 0;
   ChannelSerial settler = 0;
 };
@@ -106,6 +109,15 @@ class Ledger {
   static void settled_for_certain(Copy& copy) { copy.settled = Copy::Settled::Certain; }
   static void released(Copy& copy) { copy.holder = 0; }
   void channel_over(ChannelSerial channel) { over_.insert(channel); }
+  // A commit is asked for: all of it survives a crash or nothing does.
+  using CommitNumber = std::size_t;
+  CommitNumber commit_asked(std::vector<std::uint64_t> messages, std::vector<Copy*> settled);
+  void commit_answered(CommitNumber commit);
+  // A crash, with what the store has left of each queue and the queues that are there again.
+  void crashed(const std::map<std::string, std::vector<Stored>>& stored,
+               const std::vector<broker::QueueInfo>& infos);
+  bool fanout_durable() const { return fanout_durable_; }
+
   void purging(QueueNumber queue) { ++queues_[queue].purges_open; }
   void purged(QueueNumber queue, std::uint32_t count);
 
@@ -115,7 +127,7 @@ class Ledger {
   void check_stored(const std::string& queue, const std::vector<Stored>& messages) const;
   // What comes out of a queue is kept from now on, for comparison with what was stored.
   void watch_drain() { watching_ = true; }
-  void check_drained(const std::string& queue, const std::vector<Stored>& stored) const;
+  void check_drained(const std::string& queue, std::vector<Stored> stored) const;
   // Everybody has gone and every queue has been emptied into delivered().
   void check_at_end() const;
   ChannelSerial publisher_of(std::uint64_t message) const { return messages_[message].channel; }
@@ -130,11 +142,22 @@ class Ledger {
     bool durable = false;
     bool gone = false;
     std::uint64_t purged = 0;
-    std::uint64_t purges_open = 0;  // asked for, not answered: how many they took is not known
+    std::uint64_t purges_open = 0;       // asked for, not answered: how many they took is not known
+    std::uint64_t published_before = 0;  // and gone since, at the last crash
   };
+  struct Commit {
+    std::vector<std::uint64_t> messages;
+    std::vector<Copy*> settled;
+  };
+  using Survivors = std::set<std::pair<std::uint64_t, QueueNumber>>;
   using Key = std::pair<std::uint64_t, QueueNumber>;
 
   std::string text_of(const Copy& copy) const;
+  bool is_kept(const Copy& copy) const;
+  void check_whole(const Commit& commit, const Survivors& survivors) const;
+  void doubt(Copy& copy) const;
+  void crash_copy(Copy& copy, bool is_there);
+  void crash_queue(QueueState& queue, const std::vector<broker::QueueInfo>& infos);
   void check_stored(const Copy& copy, const Stored* stored) const;
 
   std::vector<QueueState> queues_;
@@ -142,6 +165,9 @@ class Ledger {
   std::map<Key, Copy> copies_;
   std::set<ChannelSerial> over_;
   ChannelSerial last_channel_ = 0;
+  std::map<CommitNumber, Commit> commits_;  // not answered
+  CommitNumber last_commit_ = 0;
+  bool fanout_durable_ = false;
   bool watching_ = false;
   std::map<QueueNumber, std::vector<Stored>> drained_;  // persistent ones
   std::uint64_t deliveries_ = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// simulation [--seed N | --from N --to M] [--shards S] [--steps K]
+// simulation [--seed N | --from N --to M] [--shards S] [--steps K] [--crashes C]
 //
 // A whole broker without sockets, threads or clocks, under random clients; see world.hpp,
 // client.hpp and ledger.hpp. A seed decides everything, so a failure is repeated by the command
@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,21 +22,29 @@ using namespace harrier;              // NOLINT: a program of one file
 using namespace harrier::simulation;  // NOLINT
 
 constexpr std::size_t kClientsMax = 6;
+constexpr unsigned kShardsAfterCrashMax = 4;
 
 struct Options {
   std::uint64_t first = 1;
   std::uint64_t last = 1;
   unsigned shards = 2;
   std::uint64_t steps = 6'000;
+  std::uint64_t crashes = 0;  // at random moments of the run
 };
 
 class Run {
  public:
   Run(std::uint64_t seed, unsigned shards) : dice_(seed), world_(dice_, shards), ledger_(dice_) {}
 
-  void execute(std::uint64_t steps) {
+  void execute(std::uint64_t steps, std::uint64_t crashes) {
     set_up();
+    std::set<std::uint64_t> moments;
+    for (; crashes > 0; --crashes) moments.insert(dice_.below(steps));
     for (std::uint64_t i = 0; i < steps; ++i) {
+      if (moments.contains(i)) {
+        if (dice_.chance(70)) await_commit();
+        crash();
+      }
       step();
       if (i % 2'000 == 1'999) come_to_rest();
     }
@@ -60,6 +69,28 @@ class Run {
     clients_[0]->declare_shared();
     settle();
     require(world_.queues().size() == shared_queues().size(), "not every queue was declared");
+  }
+
+  // A crash tells most while a transaction is on its way to the disk.
+  void await_commit() {
+    for (int i = 0; i < 3'000; ++i) {
+      step();
+      if (clients_.empty() || dice_.chance(90)) continue;
+      if (clients_[dice_.below(clients_.size())]->commit_many()) break;
+    }
+    for (std::size_t i = dice_.below(400); i > 0; --i) step();
+  }
+
+  void crash() {
+    for (const auto& client : clients_) client->cut();
+    clients_.clear();
+    world_.crash(dice_.chance(70) ? world_.shards()
+                                  : static_cast<unsigned>(dice_.between(1, kShardsAfterCrashMax)));
+    ledger_.crashed(recovered(world_), world_.queues());
+    add_client();
+    settle();
+    clients_[0]->declare_shared();
+    come_to_rest();
   }
 
   void add_client() { clients_.push_back(std::make_unique<Client>(world_, ledger_, dice_)); }
@@ -150,6 +181,8 @@ Options parse(int argc, char** argv) {
       options.shards = static_cast<unsigned>(number);
     } else if (word == "--steps") {
       options.steps = number;
+    } else if (word == "--crashes") {
+      options.crashes = number;
     } else {
       throw std::runtime_error("what is " + std::string(word) + " " + argv[i] + "?");
     }
@@ -161,11 +194,11 @@ bool run_seed(std::uint64_t seed, const Options& options, const char* program) {
   try {
     Run run(seed, options.shards);
     try {
-      run.execute(options.steps);
+      run.execute(options.steps, options.crashes);
     } catch (const Violation& violation) {
       std::cerr << "seed " << seed << ": " << violation.what() << "\n  (" << run.summary()
                 << ")\n  again: " << program << " --seed " << seed << " --shards " << options.shards
-                << " --steps " << options.steps << '\n';
+                << " --steps " << options.steps << " --crashes " << options.crashes << '\n';
       return false;
     }
     if (options.first == options.last)

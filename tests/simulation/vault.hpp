@@ -19,6 +19,7 @@
 #include "broker/core/backlog.hpp"
 #include "broker/core/shard_message.hpp"
 #include "persistence/memory_store.hpp"
+#include "tests/simulation/dice.hpp"
 
 namespace harrier::simulation {
 
@@ -44,6 +45,9 @@ class Vault {
   // Makes the shard's oldest batch durable, together with what transactions tie to it; nothing if
   // none waits, or a part of such a transaction is still to come.
   std::vector<Written> write_next(broker::ShardId shard);
+  // The process has ended: of each line some batches had got as far as the disk, the dice say how
+  // many, and no transaction is torn. The next process has that many shards.
+  void crash(Dice& dice, unsigned shards);
 
   // A client has read a confirm (or a commit-ok) of a message that at least `copies` stored queues
   // must have got.

@@ -37,9 +37,14 @@ CoreOptions small_options(Dice& dice, unsigned shards) {
 
 }  // namespace
 
-World::World(Dice& dice, unsigned shards)
-    : dice_(dice), options_(small_options(dice, shards)), vault_(shards) {
+World::World(Dice& dice, unsigned shards) : dice_(dice), vault_(shards) {
   memory_percent_ = dice_.chance(30) ? 0 : dice_.between(1, 100);
+  start_engines(shards);
+  settle([] {});  // the first topology
+}
+
+void World::start_engines(unsigned shards) {
+  options_ = small_options(dice_, shards);
   const auto authenticator = std::make_shared<broker::BuiltinAuthenticator>();
   for (unsigned i = 0; i < shards; ++i) {
     EngineWorld outside;
@@ -75,7 +80,6 @@ World::World(Dice& dice, unsigned shards)
         std::make_unique<broker::Engine>(static_cast<ShardId>(i), options_, std::move(outside));
     shard.engine->set_now(now_);
   }
-  settle([] {});  // the first topology
 }
 
 LinkPtr World::connect() {

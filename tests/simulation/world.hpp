@@ -48,6 +48,10 @@ class World {
   // waits for somebody then.
   void settle(const std::function<void()>& pump);
 
+  // The broker's process ends in the middle of everything and starts again, with this many shards,
+  // from what is durable. Every connection is gone. In crash.cpp.
+  void crash(unsigned shards);
+
   std::vector<broker::QueueInfo> queues() const;
   std::size_t sessions() const;
   // That queues keep no more in memory than they may; `relieved`: shards without consumers had time
@@ -78,6 +82,7 @@ class World {
     std::size_t fetch_percent = 0;  // how often a step reads what was asked for
   };
 
+  void start_engines(unsigned shards);
   void step(Shard& shard);
   bool make_durable(Shard& shard);
   bool fetch(Shard& shard);
