@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // crash_test --broker BIN [--rounds N] [--seed S] [--shards N] [--data DIR] [--set KEY=VALUE]...
-//            [--spare 1]
+//            [--spare 1] [--expect-failure 1]
 //
 // Loads a real broker, kills it, restarts it, and compares what comes back with what it promised.
 // With --spare the
@@ -53,6 +53,8 @@ Options read_options(int argc, char** argv) {
       options.data = value;
     } else if (name == "--spare") {
       options.spare = number_of<int>(name, value) != 0;
+    } else if (name == "--expect-failure") {
+      options.expect_failure = number_of<int>(name, value) != 0;
     } else if (name == "--set") {
       options.settings.insert(options.settings.end(), {"--set", value});
     } else {
@@ -82,11 +84,14 @@ int run(Options options) {
               << test.round() << "; data kept in " << options.data
               << "\n  so far: " << test.summary() << "\n--- end of the broker's log\n"
               << test.log();
-    return 1;
+    const bool expected =
+        options.expect_failure && dynamic_cast<const Violation*>(&error) != nullptr;
+    if (expected && own_folder) std::filesystem::remove_all(options.data);
+    return expected ? 0 : 1;
   }
   std::cout << "all promises kept: " << test.summary() << "\n";
   if (own_folder) std::filesystem::remove_all(options.data);
-  return 0;
+  return options.expect_failure ? 1 : 0;
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct Options {
   std::uint32_t shards = 2;
   std::uint32_t load_ms_max = 2000;
   bool spare = false;  // cut the clients off instead: the oracle must find nothing wrong then
+  bool expect_failure = false;
   std::vector<std::string> settings;  // of the broker, KEY=VALUE
 };
 
