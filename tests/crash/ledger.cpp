@@ -133,7 +133,8 @@ void Ledger::requeued(Queue& queue, const MessageKey& key) { queue.copies.at(key
 
 void Ledger::purge_asked(Queue& queue, GroupId purge) {
   for (auto& [key, copy] : queue.copies) {
-    if (copy.left_with == 0) copy.left_with = purge;
+    // What was acknowledged before is gone or not for reasons of its own.
+    if (copy.left_with == 0 && !copy.settle_asked) copy.left_with = purge;
   }
 }
 

@@ -13,6 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t kFirstBaseObject = std::uint64_t{1} << 62;  // the log counts from 1
+
 bool is_lock(const std::string& path) {
   return fs::path(path).filename().string().find("lock") != std::string::npos;
 }
@@ -67,8 +69,15 @@ void DiskModel::History<T>::flush(std::uint64_t before) {
   later.erase(later.begin(), end);
 }
 
-DiskModel::DiskModel(std::string root, std::string base)
-    : root_(std::move(root)), base_(std::move(base)) {}
+DiskModel::DiskModel(std::string root, const std::string& base) : root_(std::move(root)) {
+  if (base.empty()) return;
+  std::uint64_t object = kFirstBaseObject;
+  for (const auto& entry : fs::recursive_directory_iterator(base)) {
+    const std::string name = fs::relative(entry.path(), base).string();
+    names_[name] = entry.is_directory() ? 0 : object;
+    if (!entry.is_directory()) load(files_[object++], contents_of(entry.path()));
+  }
+}
 
 std::string DiskModel::relative(const std::string& path) const {
   if (path == root_) return "";
@@ -76,12 +85,7 @@ std::string DiskModel::relative(const std::string& path) const {
   return path.substr(root_.size() + 1);
 }
 
-void DiskModel::load(std::uint64_t object, const std::string& path) {
-  File& file = files_[object];
-  names_[path] = object;
-  if (is_lock(path)) return;
-  if (base_.empty()) throw std::runtime_error("where does this file come from: " + path);
-  const std::string bytes = contents_of(fs::path(base_) / path);
+void DiskModel::load(File& file, const std::string& bytes) {
   file.size.durable = bytes.size();
   for (std::size_t at = 0; at < bytes.size(); at += kPageBytes) {
     Page page{};
@@ -89,6 +93,16 @@ void DiskModel::load(std::uint64_t object, const std::string& path) {
     if (page == Page{}) continue;
     file.pages[at / kPageBytes].durable = std::make_shared<const Page>(page);
   }
+}
+
+// From now on the log calls a file of the base by this number.
+void DiskModel::name_existing(std::uint64_t object, const std::string& path) {
+  const auto at = names_.find(path);
+  if (at == names_.end()) throw std::runtime_error("where does this file come from: " + path);
+  auto file = files_.extract(at->second);
+  file.key() = object;
+  files_.insert(std::move(file));
+  at->second = object;
 }
 
 void DiskModel::play(const LogRecord& record) {
@@ -100,7 +114,7 @@ void DiskModel::play(const LogRecord& record) {
       files_[header.object];
       break;
     case Op::Existing:
-      load(header.object, relative(record.path));
+      name_existing(header.object, relative(record.path));
       break;
     case Op::Write:
       write(record);

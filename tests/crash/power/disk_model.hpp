@@ -35,7 +35,7 @@ std::vector<LogRecord> read_log(const std::string& file);
 class DiskModel {
  public:
   // Paths in the log are below `root`; `base` has the files that were there before, "" if none.
-  DiskModel(std::string root, std::string base);
+  DiskModel(std::string root, const std::string& base);
 
   void play(const LogRecord& record);
   // Writes an image into the empty directory `target`.
@@ -73,7 +73,8 @@ class DiskModel {
   using Names = std::map<std::string, std::uint64_t>;
 
   std::string relative(const std::string& path) const;
-  void load(std::uint64_t object, const std::string& path);
+  static void load(File& file, const std::string& bytes);
+  void name_existing(std::uint64_t object, const std::string& path);
   void write(const LogRecord& record);
   void resize(File& file, std::uint64_t size);
   void set_page(File& file, std::uint64_t number, PagePtr page);
@@ -85,7 +86,7 @@ class DiskModel {
   static void write_file(const std::string& path, std::uint64_t size,
                          const std::map<std::uint64_t, PagePtr>& pages);
 
-  std::string root_, base_;
+  std::string root_;
   std::uint64_t time_ = 0;
   std::map<std::uint64_t, File> files_;
   Names names_;                      // durable

@@ -34,6 +34,7 @@ using namespace harrier::power;
 namespace fs = std::filesystem;
 namespace persistence = harrier::persistence;
 
+constexpr std::size_t kOpening = 60;    // records in which a store is still being opened
 constexpr unsigned kOpenTimeoutS = 60;  // for one image
 
 struct Options {
@@ -197,7 +198,8 @@ class PowerTest {
     if (record.header.op == Op::Mark) confirmed = record.header.size;
   }
 
-  // Anywhere; and behind marks, where a store that confirms too early is caught.
+  // Anywhere; while the store is made or opened; and behind marks, where one that confirms too
+  // early is caught.
   std::vector<std::size_t> choose_cuts(const std::vector<LogRecord>& log, std::size_t count) {
     std::vector<std::size_t> marks;
     for (std::size_t i = 0; i < log.size(); ++i) {
@@ -205,8 +207,13 @@ class PowerTest {
     }
     std::vector<std::size_t> cuts;
     for (std::size_t i = 0; i < count; ++i) {
-      const bool at_mark = random_() % 3 == 0 && !marks.empty();
-      cuts.push_back(at_mark ? marks[random_() % marks.size()] : random_() % (log.size() + 1));
+      const std::uint64_t kind = random_() % 6;
+      if (kind < 2 && !marks.empty()) {
+        cuts.push_back(marks[random_() % marks.size()]);
+      } else {
+        const std::size_t end = kind == 2 ? std::min(kOpening, log.size()) : log.size();
+        cuts.push_back(random_() % (end + 1));
+      }
     }
     std::sort(cuts.begin(), cuts.end());
     return cuts;
