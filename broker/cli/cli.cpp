@@ -10,6 +10,13 @@
 namespace harrier::broker {
 namespace {
 
+// The crash test asks whether it may choose where the process dies.
+#ifdef HARRIER_CRASH_POINTS
+constexpr std::string_view kBuildNote = " (with crash points)";
+#else
+constexpr std::string_view kBuildNote;
+#endif
+
 constexpr const char* kExamples = R"(Examples:
   harrier serve                                   on 127.0.0.1:5672, data in ./harrier-data
   harrier serve --listen 0.0.0.0:5672 --listen '[::]:5672' --data /var/lib/harrier
@@ -112,7 +119,7 @@ int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& 
   Given given;
   CLI::App app("Harrier, an AMQP 0-9-1 message broker", "harrier");
   app.footer(kExamples);
-  app.set_version_flag("--version", "harrier " + std::string(kVersion));
+  app.set_version_flag("--version", "harrier " + std::string(kVersion).append(kBuildNote));
   app.require_subcommand(1);
   CLI::App* const serve_command = app.add_subcommand("serve", "Runs the broker.");
   serve_command->footer(kServeExamples);

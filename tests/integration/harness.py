@@ -40,7 +40,7 @@ START_LINE = re.compile(
 class Broker(OwnBroker):
     """`harrier serve` on a port that the system chooses, with its output read line by line."""
 
-    def __init__(self, *options, listen=("127.0.0.1:0",), data=None):  # another command line
+    def __init__(self, *options, listen=("127.0.0.1:0",), data=None, environment=()):
         self.folder = Path(tempfile.mkdtemp(prefix="harrier-integration-"))
         self.data = data or str(self.folder / "data")
         command = [PROGRAM, "serve", "--data", self.data]
@@ -49,7 +49,8 @@ class Broker(OwnBroker):
         self.lines, self.news, self.output_ended = [], threading.Condition(), False
         self.process = subprocess.Popen(command + list(options), stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        text=True, errors="replace", start_new_session=True)
+                                        text=True, errors="replace", start_new_session=True,
+                                        env={**os.environ, **dict(environment)})
         threading.Thread(target=self._read_output, daemon=True).start()
         self.expected_to_run = False
 

@@ -133,6 +133,12 @@ class Client:
     def send(self, data):
         self.socket.sendall(data)
 
+    def has_frame(self):
+        """Whether read_frame() would return without reading from the socket."""
+        left = len(self._buffer) - self._at
+        return left >= FRAME_OVERHEAD and left >= FRAME_OVERHEAD + struct.unpack_from(
+            ">I", self._buffer, self._at + 3)[0]
+
     def read_frame(self):
         """(type, channel, payload) of the next frame; heartbeats too."""
         while True:
