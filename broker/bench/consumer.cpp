@@ -53,8 +53,10 @@ void Consumer::on_deliver(const protocol::BasicDeliver& deliver) {
                      "\", which does not exist");
   }
   if (deliver.delivery_tag != tag_ + 1) {
-    throw BenchError("delivery tag " + std::to_string(deliver.delivery_tag) + " after " +
-                     std::to_string(tag_));
+    Violations& violations = run_.ledger.violations();
+    violations.note(violations.bad_tags, 1,
+                    "delivery tag " + std::to_string(deliver.delivery_tag) + " came after " +
+                        std::to_string(tag_));
   }
   tag_ = deliver.delivery_tag;
   redelivered_ = deliver.redelivered;

@@ -22,10 +22,11 @@ struct Violations {
   std::uint64_t misrouted = 0;     // in a queue that it was not meant for, or never sent
   std::uint64_t refused = 0;       // basic.nack or basic.return
   std::uint64_t bad_confirms = 0;  // for a delivery tag that was not open
+  std::uint64_t bad_tags = 0;      // a delivery tag that does not follow the one before
   std::vector<std::string> texts;
 
   std::uint64_t total() const {
-    return lost + duplicates + reordered + damaged + misrouted + refused + bad_confirms;
+    return lost + duplicates + reordered + damaged + misrouted + refused + bad_confirms + bad_tags;
   }
   void note(std::uint64_t& counter, std::uint64_t count, const std::string& text);
 };

@@ -22,6 +22,7 @@ class LoadRun final : public Ticker {
  private:
   template <class Peer>
   void open(const std::vector<std::unique_ptr<Peer>>& peers, const char* what);
+  void open_consumers();
   void start_publishers(std::uint64_t messages);
   void measure_time();
   void measure_count();
@@ -34,8 +35,11 @@ class LoadRun final : public Ticker {
   void print_progress(std::uint64_t now_ns);
   std::uint64_t unconfirmed() const;
   std::uint64_t progress() const { return meter_.published + meter_.confirmed + meter_.delivered; }
-  bool all_published() const;
-  bool all_received() const { return workload_.consumers == 0 || ledger_.complete(); }
+  bool all_sent() const;
+  bool all_settled() const {
+    return all_sent() && unconfirmed() == 0 && (!consuming_ || ledger_.complete());
+  }
+  void note_missing();
 
   Loop& loop_;
   const Endpoint& endpoint_;
@@ -48,6 +52,7 @@ class LoadRun final : public Ticker {
   Setup setup_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
   std::vector<std::unique_ptr<Consumer>> consumers_;
+  bool consuming_ = false;
   std::uint64_t phase_end_ns_ = kNever;
   std::uint64_t started_ns_ = 0, next_line_ns_ = kNever;
   Meter shown_;  // as of the last progress line; its histograms are not used
@@ -87,6 +92,11 @@ void LoadRun::open(const std::vector<std::unique_ptr<Peer>>& peers, const char* 
                            [](const auto& peer) { return peer->connection().unanswered() == 0; });
       },
       workload_.stall_s, what);
+}
+
+void LoadRun::open_consumers() {
+  open(consumers_, "starting the consumers");
+  consuming_ = !consumers_.empty();
 }
 
 void LoadRun::start_publishers(std::uint64_t messages) {
@@ -143,10 +153,9 @@ std::uint64_t LoadRun::unconfirmed() const {
   return sum;
 }
 
-bool LoadRun::all_published() const {
-  return std::all_of(publishers_.begin(), publishers_.end(), [](const auto& publisher) {
-    return publisher->done() && publisher->unconfirmed() == 0;
-  });
+bool LoadRun::all_sent() const {
+  return std::all_of(publishers_.begin(), publishers_.end(),
+                     [](const auto& publisher) { return publisher->done(); });
 }
 
 void LoadRun::report_rates(std::uint64_t published, std::uint64_t confirmed,
@@ -200,11 +209,11 @@ void LoadRun::measure_count() {
   const Usage start = Usage::now(endpoint_.target.pid);
   meter_.window_start_ns = start.at_ns;
   start_publishers(workload_.messages);
-  loop_.run_until([&] { return all_published(); }, workload_.stall_s, "publishing",
+  loop_.run_until([&] { return all_sent(); }, workload_.stall_s, "publishing",
                   [&] { return progress(); });
+  settle();
   const std::uint64_t last_in =
       workload_.confirm_window == 0 ? meter_.last_published_ns : meter_.last_confirmed_ns;
-  if (!workload_.backlog) settle();
   const Usage end = Usage::now(endpoint_.target.pid);
   result_.figures.set("measured_s", seconds_between(start.at_ns, end.at_ns));
   report_rates(meter_.published, meter_.confirmed, 0, seconds_between(start.at_ns, last_in));
@@ -219,7 +228,7 @@ void LoadRun::measure_count() {
 
 void LoadRun::drain() {
   const Usage start = Usage::now(endpoint_.target.pid);
-  open(consumers_, "starting the consumers");
+  open_consumers();
   settle();
   const Usage end = Usage::now(endpoint_.target.pid);
   report_rates(0, 0, meter_.delivered, seconds_between(start.at_ns, meter_.last_delivered_ns));
@@ -230,19 +239,23 @@ void LoadRun::drain() {
   }
 }
 
+void LoadRun::note_missing() {
+  Violations& violations = ledger_.violations();
+  if (consuming_) ledger_.settle();
+  if (const std::uint64_t open = unconfirmed(); open != 0) {
+    violations.note(violations.refused, open,
+                    std::to_string(open) + " messages were never confirmed");
+  }
+}
+
 // What is still under way arrives, or is lost.
 void LoadRun::settle() {
   try {
-    loop_.run_until([&] { return all_published() && all_received(); }, workload_.settle_s,
-                    "the rest was to arrive", [&] { return progress(); });
+    loop_.run_until([&] { return all_settled(); }, workload_.settle_s, "the rest was to arrive",
+                    [&] { return progress(); });
   } catch (const Stalled&) {
-    Violations& violations = ledger_.violations();
-    if (workload_.consumers != 0) ledger_.settle();
-    if (const std::uint64_t open = unconfirmed(); open != 0) {
-      violations.note(violations.refused, open,
-                      std::to_string(open) + " messages were never confirmed");
-    }
-    if (violations.total() == 0) throw;  // it could not even be sent
+    note_missing();
+    if (ledger_.violations().total() == 0) throw;  // it could not even be sent
   }
 }
 
@@ -283,7 +296,7 @@ void LoadRun::run() {
   if (!workload_.exchange_type.empty() && setup_.bind_seconds() > 0) {
     result_.figures.set("binds_per_s", setup_.bindings() / setup_.bind_seconds());
   }
-  if (!workload_.backlog) open(consumers_, "starting the consumers");
+  if (!workload_.backlog) open_consumers();
   open(publishers_, "starting the publishers");
   loop_.set_ticker(this);
   loop_.set_spin_ns(static_cast<std::uint64_t>(workload_.spin_us * 1000));
@@ -296,7 +309,11 @@ void LoadRun::run() {
     }
     loop_.set_ticker(nullptr);
     report();
-  } catch (...) {
+  } catch (const Stalled&) {
+    if (ledger_.violations().total() == 0) note_missing();
+    report();
+    throw;
+  } catch (const std::exception&) {
     report();  // what has been counted and violated by then
     throw;
   }

@@ -72,15 +72,11 @@ Json json_of(const Workload& workload) {
 }
 
 Json json_of(const Violations& violations) {
-  return {{"total", violations.total()},
-          {"lost", violations.lost},
-          {"duplicates", violations.duplicates},
-          {"reordered", violations.reordered},
-          {"damaged", violations.damaged},
-          {"misrouted", violations.misrouted},
-          {"refused", violations.refused},
-          {"bad_confirms", violations.bad_confirms},
-          {"texts", violations.texts}};
+  return {{"total", violations.total()},         {"lost", violations.lost},
+          {"duplicates", violations.duplicates}, {"reordered", violations.reordered},
+          {"damaged", violations.damaged},       {"misrouted", violations.misrouted},
+          {"refused", violations.refused},       {"bad_confirms", violations.bad_confirms},
+          {"bad_tags", violations.bad_tags},     {"texts", violations.texts}};
 }
 
 Json json_of(const Result& result) {
@@ -90,6 +86,7 @@ Json json_of(const Result& result) {
           {"case", result.workload.id},
           {"address", result.address},
           {"product", result.product},
+          {"names", result.names},
           {"workload", json_of(result.workload)},
           {"figures", figures},
           {"violations", json_of(result.violations)},
@@ -141,7 +138,8 @@ void print_summary(const Result& result, std::ostream& out) {
     out << "  VIOLATED: " << violations.lost << " lost, " << violations.duplicates
         << " duplicates, " << violations.reordered << " out of order, " << violations.damaged
         << " damaged, " << violations.misrouted << " misrouted, " << violations.refused
-        << " refused, " << violations.bad_confirms << " bad confirms\n";
+        << " refused, " << violations.bad_confirms << " bad confirms, " << violations.bad_tags
+        << " bad delivery tags\n";
   }
   for (const std::string& text : violations.texts) out << "    " << text << '\n';
   if (!result.error.empty()) out << "  FAILED: " << result.error << '\n';

@@ -32,6 +32,7 @@ class Figures {
 struct Result {
   Workload workload;
   std::string address, product;
+  std::string names;  // how the names of this run's exchange and queues begin
   Figures figures;
   Violations violations;
   std::string error;  // "" unless the run ended before its time

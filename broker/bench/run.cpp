@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <iostream>
 
 namespace harrier::bench {
 namespace {
@@ -54,16 +53,13 @@ Result run_workload(const Target& target, const Workload& workload) {
   result.workload = workload;
   result.address = target.address();
   const Names names(random_run());
+  result.names = names.exchange();
   Endpoint endpoint;
-  bool interrupted = false;
   try {
     raise_descriptor_limit();
     endpoint = resolve(target);
     run_mode(endpoint, names, result);
     return result;
-  } catch (const Interrupted& error) {
-    interrupted = true;
-    result.error = error.what();
   } catch (const std::exception& error) {
     result.error = error.what();
   }
@@ -72,7 +68,6 @@ Result run_workload(const Target& target, const Workload& workload) {
     const std::string left = clean_up(endpoint, declared(workload), names);
     if (!left.empty()) result.error += "; cleaning up failed as well: " + left;
   }
-  if (interrupted) throw Interrupted();
   return result;
 }
 

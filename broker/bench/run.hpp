@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One run of a workload against one broker, from connecting to cleaning up. Whatever goes wrong is
-// in the result: nothing is thrown but Interrupted, and that after cleaning up. Each mode's way of
-// running is a function of its own file.
+// in the result, an interruption as well: nothing is thrown. Each mode's way of running is a
+// function of its own.
 #pragma once
 
 #include <cstdint>

@@ -93,12 +93,13 @@ std::vector<CaseOutcome> run_suite(const Suite& suite, std::ostream& log) {
     CaseOutcome outcome{workload, {}, {}};
     Workload theirs = workload;
     if (!suite.against_queue_type.empty()) theirs.queue_type = suite.against_queue_type;
-    for (std::uint32_t run = 1; run <= suite.runs; ++run) {
+    if (Loop::interrupted()) break;
+    for (std::uint32_t run = 1; run <= suite.runs && !Loop::interrupted(); ++run) {
       log << workload.id << ", run " << run << " of " << suite.runs << ": " << describe(workload)
           << '\n';
       outcome.ours.push_back(run_workload(suite.target, workload));
       note_failure(outcome.ours.back(), log);
-      if (!suite.against) continue;
+      if (!suite.against || Loop::interrupted()) continue;
       outcome.theirs.push_back(run_workload(*suite.against, theirs));
       note_failure(outcome.theirs.back(), log);
     }

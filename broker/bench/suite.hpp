@@ -32,7 +32,7 @@ struct CaseOutcome {
 // Of the runs that went well, each figure's median and spread.
 std::vector<std::pair<std::string, Spread>> medians(const std::vector<Result>& results);
 
-// Tells on `log` what is being run. Throws Interrupted only.
+// Tells on `log` what is being run. Ends early when interrupted.
 std::vector<CaseOutcome> run_suite(const Suite& suite, std::ostream& log);
 
 // The table of the cases' headline figures and the broker's CPU; Markdown.

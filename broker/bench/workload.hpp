@@ -27,7 +27,8 @@ class Sizes {
     std::uint32_t weight = 1;
     friend bool operator==(const Part&, const Part&) = default;
   };
-  explicit Sizes(std::uint32_t size = kDefault) : parts_{{size, size, 1}} {}
+  Sizes() : Sizes(kDefault) {}
+  explicit Sizes(std::uint32_t size) : parts_{{size, size, 1}} {}
   // Returns what is wrong, or "".
   static std::string parse(std::string_view text, Sizes& out);
 

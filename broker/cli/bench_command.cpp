@@ -3,14 +3,12 @@
 
 #include <charconv>
 #include <fstream>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 
-#include "broker/bench/loop.hpp"
 #include "broker/bench/run.hpp"
 #include "broker/bench/suite.hpp"
 
@@ -304,9 +302,6 @@ ExitCode BenchCommand::run(std::ostream& out, std::ostream& err) {
   } catch (const UsageError& error) {
     err << "harrier bench: " << error.text << '\n';
     return ExitCode::Usage;
-  } catch (const bench::Interrupted&) {
-    err << "harrier bench: interrupted; what was declared is removed\n";
-    return ExitCode::BenchFailed;
   }
 }
 
