@@ -14,6 +14,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kOwnShare = "bench_cpu_share";  // of the load tool: nothing to compare
+
 std::string percent(double share) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.0f %%", share * 100);
@@ -24,7 +26,7 @@ std::vector<std::string> compared_figures(const Workload& workload) {
   std::vector<std::string> names = workload.headline;
   for (const char* name :
        {"broker_cpu_s_per_million_published", "broker_cpu_s_per_million_delivered",
-        "broker_cpu_s_per_million_round_trips", "bench_cpu_share"}) {
+        "broker_cpu_s_per_million_round_trips", kOwnShare}) {
     names.emplace_back(name);
   }
   return names;
@@ -129,8 +131,9 @@ void print_table(const std::vector<CaseOutcome>& outcomes, std::ostream& out) {
       if (!here && !there) continue;
       out << "| " << outcome.workload.id << " | " << name << " | " << cell(here);
       if (two) {
+        const bool comparable = here && there && name != kOwnShare;
         out << " | " << cell(there) << " | "
-            << format_ratio(here ? here->median : 0, there ? there->median : 0);
+            << (comparable ? format_ratio(here->median, there->median) : "-");
       }
       out << " |\n";
     }

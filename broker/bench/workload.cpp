@@ -166,6 +166,7 @@ std::string describe(const Workload& workload) {
   if (workload.confirm_window != 0) {
     text += ", confirms with a window of " + std::to_string(workload.confirm_window);
   }
+  if (workload.lead_max != 0) text += ", lead of " + std::to_string(workload.lead_max);
   text +=
       workload.ack_every == 0 ? ", auto-ack" : ", ack per " + std::to_string(workload.ack_every);
   return text;

@@ -59,7 +59,7 @@ struct BenchCommand::Options {
   std::vector<std::string> ids;
   std::uint32_t runs = 5;
   std::optional<double> warmup_s, duration_s;
-  std::optional<std::uint64_t> messages;
+  std::optional<std::uint64_t> messages, lead_max;
   std::optional<std::uint32_t> count;
   std::optional<std::string> queue_type;
 
@@ -97,6 +97,9 @@ void BenchCommand::Options::add_common(CLI::App& command) {
   command.add_option("--warmup", warmup_s, "seconds before that (2)");
   command.add_option("--messages", messages, "a number of messages instead of a duration");
   command.add_option("--queue-type", queue_type, "x-queue-type: classic, quorum, ...");
+  command.add_option(
+      "--lead", lead_max,
+      "publishers wait while so many messages are sent and not delivered (no limit)");
   command.add_option("--stall", workload.stall_s, "give up after so many seconds of nothing (30)");
   command.add_option("--settle", workload.settle_s,
                      "what has not come so many seconds after the last is lost (10)");
@@ -128,8 +131,6 @@ void BenchCommand::Options::add_run() {
   run->add_option("--rate", workload.rate,
                   "messages/s of all publishers together; latency counts from the time at which a "
                   "message was due (as many as go)");
-  run->add_option("--lead", workload.lead_max,
-                  "publishers wait while so many messages are sent and not delivered (no limit)");
   run->add_flag("--backlog", workload.backlog, "start consuming when all is published");
 }
 
@@ -187,6 +188,7 @@ bench::Workload BenchCommand::Options::finished(bench::Workload given) const {
   if (duration_s) given.duration_s = *duration_s;
   if (messages) given.messages = *messages;
   if (count) given.count = *count;
+  if (lead_max && !given.backlog) given.lead_max = *lead_max;
   if (queue_type) given.queue_type = *queue_type;
   given.stall_s = workload.stall_s;
   given.settle_s = workload.settle_s;

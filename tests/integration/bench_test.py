@@ -250,6 +250,16 @@ class Modes(BenchTest):
         self.assertRegex(error, r"(?m)^run  1\.\d+ s  in [\d,.]+/s  out [\d,.]+/s$")
 
 
+class Heartbeats(BrokerTest):
+    def test_a_silent_connection_is_kept(self):
+        """The broker drops whoever is silent for two intervals; this lasts three and more."""
+        broker = self.start_broker("--set", "connection.heartbeat=1s")
+        code, result, error = bench(broker.port, "idle", "--count", "5", "--duration", "3.5",
+                                    "--quiet")
+        self.assertEqual(code, EXIT_OK, error + result["error"])
+        self.assertEqual(result["figures"]["connections"], 5)
+
+
 class Violations(BenchTest):
     def violated(self, tamper, *options):
         """The counts, by kind, of what the load tool found."""
