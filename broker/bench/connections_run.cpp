@@ -33,6 +33,7 @@ class ProgressLine {
 void run_idle(Loop& loop, const Endpoint& endpoint, Result& result) {
   const Workload& workload = result.workload;
   std::vector<std::unique_ptr<Connection>> all;
+  all.reserve(workload.count);
   std::size_t open = 0;  // all before this one are
   ProgressLine line(workload, "connections open");
   Figures memory;
@@ -66,6 +67,7 @@ void run_idle(Loop& loop, const Endpoint& endpoint, Result& result) {
   }
   const std::uint64_t closing = Loop::now_ns();
   std::vector<Connection*> connections;
+  connections.reserve(all.size());
   for (const auto& each : all) connections.push_back(each.get());
   close_all(loop, connections, workload.stall_s);
   result.figures.set("closed_per_s", workload.count / seconds_between(closing, Loop::now_ns()));

@@ -34,6 +34,7 @@ class LoadRun final : public Ticker {
   void report();
   void print_progress(std::uint64_t now_ns);
   std::uint64_t unconfirmed() const;
+  std::string blocked() const;
   std::uint64_t progress() const { return meter_.published + meter_.confirmed + meter_.delivered; }
   bool all_sent() const;
   bool all_settled() const {
@@ -133,11 +134,7 @@ void LoadRun::print_progress(std::uint64_t now_ns) {
     std::cerr << "  confirmed " << per_second(meter_.confirmed, shown_.confirmed)
               << "/s  unconfirmed " << unconfirmed();
   }
-  for (const auto& publisher : publishers_) {
-    if (publisher->connection().blocked().empty()) continue;
-    std::cerr << "  blocked: " << publisher->connection().blocked();
-    break;
-  }
+  if (const std::string reason = blocked(); !reason.empty()) std::cerr << "  blocked: " << reason;
   if (ledger_.violations().total() != 0) {
     std::cerr << "  VIOLATIONS " << ledger_.violations().total();
   }
@@ -145,6 +142,14 @@ void LoadRun::print_progress(std::uint64_t now_ns) {
   shown_.published = meter_.published;
   shown_.delivered = meter_.delivered;
   shown_.confirmed = meter_.confirmed;
+}
+
+// The broker's reason for taking nothing from publishers at present, or "".
+std::string LoadRun::blocked() const {
+  for (const auto& publisher : publishers_) {
+    if (!publisher->connection().blocked().empty()) return publisher->connection().blocked();
+  }
+  return "";
 }
 
 std::uint64_t LoadRun::unconfirmed() const {
@@ -161,7 +166,7 @@ bool LoadRun::all_sent() const {
 void LoadRun::report_rates(std::uint64_t published, std::uint64_t confirmed,
                            std::uint64_t delivered, double seconds) {
   const auto rate = [&](const char* name, std::uint64_t count) {
-    if (count != 0) result_.figures.set(name, static_cast<double>(count) / seconds);
+    if (count != 0 && seconds > 0) result_.figures.set(name, static_cast<double>(count) / seconds);
   };
   rate("published_per_s", published);
   rate("confirmed_per_s", confirmed);
@@ -309,10 +314,12 @@ void LoadRun::run() {
     }
     loop_.set_ticker(nullptr);
     report();
-  } catch (const Stalled&) {
+  } catch (const Stalled& stalled) {
     if (ledger_.violations().total() == 0) note_missing();
     report();
-    throw;
+    const std::string reason = blocked();
+    if (reason.empty()) throw;
+    throw Stalled(stalled.what() + ("; the broker has blocked its publishers: " + reason));
   } catch (const std::exception&) {
     report();  // what has been counted and violated by then
     throw;

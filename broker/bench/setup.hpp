@@ -59,6 +59,7 @@ class Setup final : public ConnectionEvents {
   const Workload& workload_;
   const Names& names_;
   Connection connection_;
+  double stall_s_;
   std::uint32_t bindings_;
   std::uint64_t left_over_ = 0;
   double bind_seconds_ = 0;
