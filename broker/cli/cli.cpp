@@ -7,6 +7,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "broker/cli/bench_command.hpp"
+
 namespace harrier::broker {
 namespace {
 
@@ -22,9 +24,10 @@ constexpr const char* kExamples = R"(Examples:
   harrier serve --listen 0.0.0.0:5672 --listen '[::]:5672' --data /var/lib/harrier
   harrier serve --config harrier.toml --set limits.message_max=64MiB
   harrier config > harrier.toml                   every key with its default
+  harrier bench run --size 16                     load on a running broker
 
 Exit codes: 0 ended as asked, 1 internal error, 2 command line or configuration,
-  3 data directory not usable, 4 cannot listen.)";
+  3 data directory not usable, 4 cannot listen; of bench: 5 a check failed, 6 no result.)";
 
 constexpr const char* kServeExamples = R"(A client connects as guest/guest, from this machine:
   amqp://guest:guest@localhost:5672/
@@ -112,6 +115,15 @@ int run_serve(const Config& config, std::ostream& err, const ServeFunction& serv
   }
 }
 
+int run_bench(BenchCommand& bench, std::ostream& out, std::ostream& err) {
+  try {
+    return to_int(bench.run(out, err));
+  } catch (const std::exception& error) {
+    err << "harrier: internal error: " << error.what() << '\n';
+    return to_int(ExitCode::Internal);
+  }
+}
+
 }  // namespace
 
 int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& err,
@@ -124,6 +136,7 @@ int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& 
   CLI::App* const serve_command = app.add_subcommand("serve", "Runs the broker.");
   serve_command->footer(kServeExamples);
   add_serve_options(*serve_command, given);
+  BenchCommand bench_command(app);
   CLI::App* const config_command = app.add_subcommand(
       "config",
       "Prints the configuration as TOML: the defaults, or what --config and --set make of it.");
@@ -136,6 +149,7 @@ int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& 
     return app.exit(error, out, err) == 0 ? to_int(ExitCode::Ok) : to_int(ExitCode::Usage);
   }
 
+  if (bench_command.parsed()) return run_bench(bench_command, out, err);
   Config config;
   if (const ConfigErrors errors = merge(given, config); !errors.empty()) {
     for (const std::string& error : errors) err << "harrier: " << error << '\n';

@@ -68,6 +68,7 @@ class RulesCatchWhatTheyAreFor(unittest.TestCase):
             ("broker/runtime/shard.cpp", '#include "broker/net/listener.hpp"\n'),
             ("broker/net/listener.cpp", '#include "broker/management/http.hpp"\n'),
             ("broker/cli/cli.cpp", '#include "broker/core/queue.hpp"\n'),
+            ("broker/bench/loop.cpp", '#include "broker/core/queue.hpp"\n'),
             ("tools/x.cpp", "int x;\n"),
         ], right=[
             ("routing/topic.cpp", '#include "protocol/bytes.hpp"\n'),
