@@ -39,9 +39,11 @@ void Ledger::killed() {
 
 void Ledger::stopped_in_good_order() {
   for (auto& [name, queue] : queues_) {
-    std::erase_if(queue.copies, [](const auto& entry) {
+    // An ack of an earlier life that ended by a kill stays as open as it was.
+    std::erase_if(queue.copies, [this](const auto& entry) {
       const Copy& copy = entry.second;
-      return !copy.persistent || copy.settle_asked || copy.left_with != 0;
+      const bool settled = copy.settle_asked && copy.settle_run == run_;
+      return !copy.persistent || settled || copy.left_with != 0;
     });
   }
   killed();

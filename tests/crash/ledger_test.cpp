@@ -92,6 +92,14 @@ TEST_F(LedgerTest, AStopInGoodOrderMakesAcksCertain) {
   EXPECT_NE(complaint({seen(1, true), seen(2)}), "");
 }
 
+TEST_F(LedgerTest, AStopInGoodOrderSaysNothingAboutAcksBeforeAKill) {
+  publish(1);
+  acknowledge(1);
+  ledger_.killed();
+  ledger_.stopped_in_good_order();
+  EXPECT_EQ(complaint({seen(1, true)}), "");
+}
+
 TEST_F(LedgerTest, Order) {
   for (const std::uint64_t number : {1u, 2u, 3u}) publish(number);
   ledger_.killed();
