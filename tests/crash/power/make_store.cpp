@@ -16,7 +16,7 @@ std::unique_ptr<persistence::MessageStore> make_store(const std::string& name,
     return std::make_unique<ToyStore>(directory, Flaw::NoDirectoryFlush);
   }
   if (name == "toy-no-checksum") return std::make_unique<ToyStore>(directory, Flaw::NoChecksum);
-  if (name == "lmdb") {
+  if (name == "real") {
     persistence::StoreSettings settings;
     settings.directory = directory;
     // Small, so that a short workload sees segments change hands and many checkpoints.
