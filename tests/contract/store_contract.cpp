@@ -26,16 +26,7 @@ std::vector<Seq> seqs(const std::vector<StoredMessage>& messages) {
   return out;
 }
 
-
 using Seqs = std::vector<Seq>;
-
-// Without what a store may forget: messages that came and went unseen, and queues with no other.
-Contents known_for_certain(Contents contents) {
-  std::erase_if(contents.queues, [](const auto& queue) { return queue.second.empty(); });
-  contents.seq_max.clear();
-  for (const auto& [queue, messages] : contents.queues) contents.seq_max[queue] = 0;
-  return contents;
-}
 
 }  // namespace
 

@@ -89,6 +89,13 @@ Contents contents_of(MessageStore& store, std::size_t head_bytes_max, std::size_
   return contents;
 }
 
+Contents known_for_certain(Contents contents) {
+  std::erase_if(contents.queues, [](const auto& queue) { return queue.second.empty(); });
+  contents.seq_max.clear();
+  for (const auto& [queue, messages] : contents.queues) contents.seq_max[queue] = 0;
+  return contents;
+}
+
 std::string to_text(const Contents& contents) {
   std::string text;
   for (const auto& [key, value] : contents.definitions) {

@@ -40,6 +40,8 @@ struct Contents {
 Contents contents_of(persistence::MessageStore& store, std::size_t head_bytes_max,
                      std::size_t page_bytes_max);
 std::string to_text(const Contents& contents);
+// Without what a store may forget: messages that came and went unseen, and queues with no other.
+Contents known_for_certain(Contents contents);
 
 class StoreModel {
  public:

@@ -257,7 +257,8 @@ class PowerTest {
   long open_and_find(const std::string& directory) {
     const std::string found = in_child([&] {
       const auto store = make_store(options_.store, directory);
-      const std::string text = to_text(harrier::store_tests::contents_of(*store, 1 << 16, 1 << 16));
+      const std::string text =
+          to_text(known_for_certain(harrier::store_tests::contents_of(*store, 1 << 16, 1 << 16)));
       const long prefix = prefixes_.find(text);
       if (prefix < 0)
         throw std::runtime_error("it holds what no prefix of the batches makes:\n" + text);
