@@ -126,6 +126,7 @@ void add_footprint(std::vector<Workload>& out) {
   idle.mode = Mode::Idle;
   idle.id = "idle1k";
   idle.count = 1000;
+  idle.duration_s = 1;
   idle.headline = {"opened_per_s", "bytes_per_connection"};
   out.push_back(idle);
   idle.id = "idle10k";

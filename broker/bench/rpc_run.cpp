@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <functional>
+#include <iostream>
 
 #include "broker/bench/message_writer.hpp"
 #include "broker/bench/meter.hpp"
 #include "broker/bench/run.hpp"
+#include "broker/bench/statistics.hpp"
 #include "protocol/properties.hpp"
 
 namespace harrier::bench {
@@ -147,7 +149,7 @@ void wait_open(Loop& loop, Connection& connection, const std::string& queue, dou
   loop.run_until([&] { return connection.unanswered() == 0; }, stall_s, "consuming");
 }
 
-class RpcRun {
+class RpcRun final : public Ticker {
  public:
   RpcRun(Loop& loop, const Endpoint& endpoint, const Names& names, Result& result)
       : loop_(loop),
@@ -162,6 +164,8 @@ class RpcRun {
         client_(loop, endpoint, format_, workload_, request_queue_, reply_queue_, meter_,
                 result.violations) {}
 
+  ~RpcRun() override { loop_.set_ticker(nullptr); }
+
   void run() {
     setup_.open();
     result_.product = setup_.product();
@@ -169,11 +173,26 @@ class RpcRun {
     wait_open(loop_, server_.connection(), request_queue_, workload_.stall_s);
     wait_open(loop_, client_.connection(), reply_queue_, workload_.stall_s);
     loop_.set_spin_ns(static_cast<std::uint64_t>(workload_.spin_us * 1000));
+    loop_.set_ticker(this);
+    next_line_ns_ = Loop::now_ns() + kSecondNs;
     measure();
     finish();
+    loop_.set_ticker(nullptr);
     close_all(loop_, {&client_.connection(), &server_.connection()}, workload_.stall_s);
     setup_.remove();
     setup_.close();
+  }
+
+  std::uint64_t on_turn(std::uint64_t now_ns) override {
+    if (!workload_.progress) return kNever;
+    if (now_ns >= next_line_ns_) {
+      const double seconds = seconds_between(next_line_ns_ - kSecondNs, now_ns);
+      const auto count = static_cast<double>(meter_.delivered - shown_);
+      std::cerr << workload_.id << "  " << format_figure(count / seconds) << " round trips/s\n";
+      shown_ = meter_.delivered;
+      next_line_ns_ = now_ns + kSecondNs;
+    }
+    return next_line_ns_;
   }
 
  private:
@@ -230,6 +249,7 @@ class RpcRun {
   std::string request_queue_, reply_queue_;
   Server server_;
   Client client_;
+  std::uint64_t next_line_ns_ = 0, shown_ = 0;  // of the progress lines
 };
 
 }  // namespace

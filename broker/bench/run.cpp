@@ -65,7 +65,7 @@ Result run_workload(const Target& target, const Workload& workload) {
   }
   // A broker that was never reached holds nothing of ours.
   if (declares(workload.mode) && !result.product.empty()) {
-    const std::string left = clean_up(endpoint, declared(workload), names);
+    const std::string left = clean_up(endpoint, declared(result.workload), names);
     if (!left.empty()) result.error += "; cleaning up failed as well: " + left;
   }
   return result;

@@ -12,10 +12,12 @@ import threading
 
 import harness
 from harness import PROGRAM, WAIT_S, BrokerTest
-from wire import BODY, DELIVER, HEADER, METHOD, Client, Closed, frame, method
+from wire import (BODY, DELIVER, HEADER, METHOD, Client, Closed, frame, long, method, queue_declare,
+                  short)
 
 EXIT_OK, EXIT_VIOLATED, EXIT_FAILED = 0, 5, 6
 ACK, NACK = (60, 80), (60, 120)
+EXCHANGE_DECLARE, PASSIVE = (40, 10), 1
 TARGET = 100  # the delivery or confirm that a proxy tampers with
 FAULTS = ("lost", "duplicates", "reordered", "damaged", "misrouted", "refused", "bad_confirms",
           "bad_tags")
@@ -125,10 +127,15 @@ class BenchTest(BrokerTest):
         cls.port = cls.broker.port
 
     def assert_clean(self, result):
-        """Nothing of the run is left at the broker."""
-        for name in (result["names"], result["names"] + ".0"):
+        """Neither exchange nor queues of the run are left at the broker."""
+        name = result["names"]
+        exchange = method(1, EXCHANGE_DECLARE, b"\x00\x00" + short(name) + short("direct") +
+                          bytes([PASSIVE]) + long(b""))
+        for left in (exchange, *(queue_declare(f"{name}.{index}", passive=True)
+                                 for index in range(2))):
             with Client(self.port) as client, self.assertRaises(Closed) as closed:
-                client.declare(name, passive=True)
+                client.send(left)
+                client.read_method()
             self.assertEqual(closed.exception.code, 404)
 
     def run_well(self, *arguments):
@@ -380,20 +387,27 @@ class Failures(BenchTest):
         self.assertEqual(code, EXIT_FAILED)
         self.assertIn("no progress", result["error"])
 
-    def test_an_interrupted_run_cleans_up(self):
+    def interrupt(self, *arguments):
+        """The figures of a run that is told to end at its first progress line."""
         process = subprocess.Popen(
-            [PROGRAM, "bench", "run", "--port", str(self.port), "--rate", "100", "--durable",
-             "--duration", "600", "--json", "-"],
+            [PROGRAM, "bench", *arguments, "--port", str(self.port), "--duration", "600", "--json",
+             "-"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.kill)
-        self.assertIn("run  1", process.stderr.readline())  # the first progress line
+        self.assertRegex(process.stderr.readline(), f"^{arguments[0]}  .*/s")
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=WAIT_S)
         self.assertEqual(process.returncode, EXIT_FAILED)
         result = json.loads(out)
         self.assertEqual(result["error"], "interrupted")
-        self.assertGreater(result["figures"]["published"], 0)
         self.assert_clean(result)
+        return result["figures"]
+
+    def test_an_interrupted_run_cleans_up(self):
+        figures = self.interrupt("run", "--rate", "100", "--durable", "--queues", "2",
+                                 "--exchange", "topic")
+        self.assertGreater(figures["published"], 0)
+        self.interrupt("rpc")
 
 
 if __name__ == "__main__":
