@@ -102,12 +102,14 @@ void run_declare(Loop& loop, const Endpoint& endpoint, const Names& names, Resul
   const Usage declared = Usage::now(pid);
   const auto after = add_memory(pid, "", result.figures);
   const std::uint64_t deleting = Loop::now_ns();
-  declarer.storm(true);
+  if (!workload.keep) declarer.storm(true);
   const std::uint64_t deleted = Loop::now_ns();
   result.figures.set("queues", workload.count);
   result.figures.set("declared_per_s",
                      workload.count / seconds_between(start.at_ns, declared.at_ns));
-  result.figures.set("deleted_per_s", workload.count / seconds_between(deleting, deleted));
+  if (!workload.keep) {
+    result.figures.set("deleted_per_s", workload.count / seconds_between(deleting, deleted));
+  }
   if (before && after) {
     const double grown =
         static_cast<double>(after->resident_bytes) - static_cast<double>(before->resident_bytes);

@@ -273,7 +273,7 @@ void LoadRun::tear_down() {
     connections.push_back(&consumer->connection());
   }
   close_all(loop_, connections, workload_.stall_s);
-  const std::uint64_t left_over = setup_.remove();
+  const std::uint64_t left_over = workload_.keep ? 0 : setup_.remove();
   setup_.close();
   Violations& violations = ledger_.violations();
   if (workload_.consumers != 0 && left_over != 0 && violations.total() == 0) {

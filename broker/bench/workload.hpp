@@ -74,6 +74,8 @@ struct Workload {
   std::uint32_t parallel = 1;  // Idle, Churn: connections being opened at a time
   bool pipelined = false;      // Declare: without waiting for each answer
 
+  bool keep = false;  // Load, Declare: what was declared stays, and what is in it
+
   double stall_s = 30;   // no progress for so long ends the run
   double settle_s = 10;  // what has not come so long after the last one that did is lost
   double spin_us = 0;    // waits shorter than this are not slept

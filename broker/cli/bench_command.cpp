@@ -132,6 +132,7 @@ void BenchCommand::Options::add_run() {
                   "messages/s of all publishers together; latency counts from the time at which a "
                   "message was due (as many as go)");
   run->add_flag("--backlog", workload.backlog, "start consuming when all is published");
+  run->add_flag("--keep", workload.keep, "leave the queues, and what is in them, when it is over");
 }
 
 void BenchCommand::Options::add_others() {
@@ -153,6 +154,7 @@ void BenchCommand::Options::add_others() {
   declare->add_option("--count", count, "(1000)");
   declare->add_flag("--pipelined", workload.pipelined, "without waiting for each answer");
   declare->add_flag("--durable", workload.durable, "durable queues");
+  declare->add_flag("--keep", workload.keep, "leave them when it is over");
 }
 
 void BenchCommand::Options::add_presets() {
