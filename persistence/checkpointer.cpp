@@ -10,14 +10,14 @@
 #include <vector>
 
 #include "persistence/crash_point.hpp"
-#include "persistence/image_writer.hpp"
 
 namespace harrier::persistence {
 
 namespace {
 
-// A slice of deleting: short, so that a checkpoint that is due does not wait long for it.
-constexpr std::size_t kSweepRows = 20'000;
+constexpr std::size_t kSweepRows = 4'000;  // about a slice, of rows of 1 KiB
+constexpr Seq kErasedAtOnce = 1'024;       // rows of a range; the rest is left to sweeps
+constexpr std::size_t kErasedRowBytes = 1'024;
 
 }  // namespace
 
@@ -109,21 +109,23 @@ Status Checkpointer::checkpoint(bool clean) {
   const Delta* const delta = layers_.freeze(through);
   if (delta == nullptr && !clean) return {};
   HARRIER_CRASH_POINT("checkpoint-begin");
-  std::unique_ptr<Image::Writer> writer;
-  Status status = image_.begin(writer);
-  if (!status.ok()) return status;
   Image::Meta meta = meta_;
   meta.clean = clean;
-  if (delta != nullptr) {
+  Status status = image_.begin(writer_);
+  if (status.ok() && delta != nullptr) {
     meta.journal = through;
     meta.next_content = std::max(meta.next_content, delta->content_max() + 1);
-    if (status = write(*delta, *writer); !status.ok()) return status;
+    status = write(*delta);
   }
-  writer->set_meta(meta);
-  HARRIER_CRASH_POINT("checkpoint-before-commit");
-  if (status = writer->commit(); !status.ok()) return status;
-  HARRIER_CRASH_POINT("checkpoint-after-commit");
-  garbage_left_ = garbage_left_ || writer->garbage_left();
+  if (status.ok()) {
+    writer_->set_meta(meta);
+    HARRIER_CRASH_POINT("checkpoint-before-commit");
+    status = writer_->commit();
+    HARRIER_CRASH_POINT("checkpoint-after-commit");
+    garbage_left_ = garbage_left_ || writer_->garbage_left();
+  }
+  writer_.reset();
+  if (!status.ok()) return status;
   meta_ = meta;
   if (delta == nullptr) return {};
   layers_.thaw();
@@ -135,59 +137,103 @@ Status Checkpointer::checkpoint(bool clean) {
   return status;
 }
 
-// Queues by id, so that the rows come in the order of their keys.
-Status Checkpointer::write(const Delta& delta, Image::Writer& writer) {
+// What is new comes before what goes, so that a content that both refer to stays. Queues by id, so
+// that the rows come in the order of their keys.
+Status Checkpointer::write(const Delta& delta) {
   contents_put_.clear();
+  spent_bytes_ = 0;
   std::vector<QueueId> order;
   order.reserve(delta.queues().size());
   for (const auto& [queue, changes] : delta.queues()) order.push_back(queue);
   std::ranges::sort(order);
   for (const QueueId queue : order) {
-    const Status status = write_queue(delta, queue, *delta.find(queue), writer);
+    const Status status = put_messages(delta, queue, *delta.find(queue));
+    if (!status.ok()) return status;
+  }
+  for (const QueueId queue : order) {
+    const Status status = erase_messages(queue, *delta.find(queue));
     if (!status.ok()) return status;
   }
   for (const auto& [key, value] : delta.definitions()) {
     const auto& [kind, vhost, name] = key;
     if (value) {
-      writer.define({kind, vhost, name, *value});
+      writer_->define({kind, vhost, name, *value});
     } else {
-      writer.forget({kind, vhost, name});
+      writer_->forget({kind, vhost, name});
     }
   }
-  return writer.status();
+  return writer_->status();
 }
 
-Status Checkpointer::write_queue(const Delta& delta, QueueId queue, const QueueDelta& changes,
-                                 Image::Writer& writer) {
-  if (changes.dropped) writer.drop(queue);
-  for (const auto& [first, last] : changes.gone) writer.erase(queue, first, last);
-  for (const auto& [seq, count] : changes.delivery_counts) {
-    writer.set_delivery_count(queue, seq, count);
-  }
-  if (!changes.present) return writer.status();
-  writer.set_seq_max(queue, changes.seq_max);
+Status Checkpointer::put_messages(const Delta& delta, QueueId queue, const QueueDelta& changes) {
+  if (!changes.present) return {};
+  if (changes.dropped) writer_->drop(queue);
+  writer_->set_seq_max(queue, changes.seq_max);
   for (auto at = changes.added.from(0); at != changes.added.end(); ++at) {
     if (!at->filled()) continue;
-    JournalBytes tail;
-    if (const Status status = journal_.read(at->at, at->size, tail); !status.ok()) return status;
-    if (at->content == 0) {
-      writer.put(queue, at->seq, at->delivery_count, tail.bytes);
-      continue;
-    }
-    if (contents_put_.insert(at->content).second) {
-      const JournalSlice* const slice = delta.content(at->content);
-      JournalBytes content;
-      Status status =
-          slice == nullptr
-              ? Status::failed("journal: content " + std::to_string(at->content) + " missing")
-              : journal_.read(slice->at, slice->size, content);
-      if (!status.ok()) return status;
-      writer.put_content(at->content, std::array{content.bytes});
-    }
-    writer.put_large(queue, at->seq, at->delivery_count, tail.bytes.first(at->times_size),
-                     at->content, delta.content_bytes(*at));
+    const Status status = put_message(delta, queue, *at);
+    if (!status.ok()) return status;
   }
-  return writer.status();
+  return writer_->status();
+}
+
+Status Checkpointer::put_message(const Delta& delta, QueueId queue, const Added& added) {
+  JournalBytes tail;
+  if (Status status = journal_.read(added.at, added.size, tail); !status.ok()) return status;
+  if (added.content == 0) {
+    writer_->put(queue, added.seq, added.delivery_count, tail.bytes);
+    return spend(tail.bytes.size());
+  }
+  std::size_t bytes = tail.bytes.size();
+  if (contents_put_.insert(added.content).second) {
+    const JournalSlice* const slice = delta.content(added.content);
+    if (slice == nullptr) {
+      return Status::failed("journal: content " + std::to_string(added.content) + " is missing");
+    }
+    JournalBytes content;
+    if (Status status = journal_.read(slice->at, slice->size, content); !status.ok()) {
+      return status;
+    }
+    writer_->put_content(added.content, std::array{content.bytes});
+    bytes += slice->size;
+  }
+  writer_->put_large(queue, added.seq, added.delivery_count, tail.bytes.first(added.times_size),
+                     added.content, delta.content_bytes(added));
+  return spend(bytes);
+}
+
+Status Checkpointer::erase_messages(QueueId queue, const QueueDelta& changes) {
+  if (changes.dropped && !changes.present) writer_->drop(queue);
+  for (const auto& [first, last] : changes.gone) {
+    // Around what has come at such a position since.
+    Seq from = first;
+    for (auto at = changes.added.from(first); at != changes.added.end() && at->seq <= last; ++at) {
+      if (!at->filled()) continue;
+      if (from < at->seq) writer_->erase(queue, from, at->seq - 1);
+      from = at->seq + 1;
+    }
+    if (from <= last) writer_->erase(queue, from, last);
+    const Status status = spend(std::min<Seq>(last - first + 1, kErasedAtOnce) * kErasedRowBytes);
+    if (!status.ok()) return status;
+  }
+  for (const auto& [seq, count] : changes.delivery_counts) {
+    writer_->set_delivery_count(queue, seq, count);
+    const Status status = spend(kErasedRowBytes);
+    if (!status.ok()) return status;
+  }
+  return writer_->status();
+}
+
+// Ends a transaction that has become large enough, and begins another.
+Status Checkpointer::spend(std::size_t bytes) {
+  spent_bytes_ += bytes;
+  if (spent_bytes_ < settings_.slice_bytes) return writer_->status();
+  spent_bytes_ = 0;
+  Status status = writer_->commit();
+  garbage_left_ = garbage_left_ || writer_->garbage_left();
+  writer_.reset();
+  HARRIER_CRASH_POINT("checkpoint-slice");
+  return status.ok() ? image_.begin(writer_) : status;
 }
 
 void Checkpointer::look_at_free_space() {

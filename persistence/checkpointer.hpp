@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Checkpointer: the one thread that writes the image. Every interval, or when enough has come
-// together, it writes what the journal says since the last checkpoint in one transaction, and gives
-// the journal's segments back; in between it makes segments ready, deletes what is garbage, and
-// looks at the free space. Owned by the store, which outlives it. A full disk is tried again until
-// there is room; any other failure ends the thread and is reported once.
+// together, it writes what the journal says since the last checkpoint and gives the journal's
+// segments back. It writes in slices, because LMDB keeps the memory of its largest transaction; the
+// last one says how far the image is, and a checkpoint that is cut short is simply written again;
+// in between it makes segments ready, deletes what is garbage, and looks at the free space. Owned
+// by the store, which outlives it. A full disk is tried again until there is room; any other
+// failure ends the thread and is reported once.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_set>
 
+#include "persistence/image_writer.hpp"
 #include "persistence/layers.hpp"
 
 namespace harrier::persistence {
 
 struct CheckpointSettings {
   std::chrono::milliseconds interval{1'000};
+  // LMDB never gives back the memory of the pages that one transaction changes.
+  std::size_t slice_bytes = 4 * 1024 * 1024;
   std::string directory;            // whose free space counts
   std::uint64_t disk_free_min = 0;  // bytes; 0: never looked at
 };
@@ -54,9 +60,11 @@ class Checkpointer {
   void run();
   bool round(bool due);  // false: has failed
   Status checkpoint(bool clean);
-  Status write(const Delta& delta, Image::Writer& writer);
-  Status write_queue(const Delta& delta, QueueId queue, const QueueDelta& changes,
-                     Image::Writer& writer);
+  Status write(const Delta& delta);
+  Status put_messages(const Delta& delta, QueueId queue, const QueueDelta& changes);
+  Status put_message(const Delta& delta, QueueId queue, const Added& added);
+  Status erase_messages(QueueId queue, const QueueDelta& changes);
+  Status spend(std::size_t bytes);
   void look_at_free_space();
 
   Image& image_;
@@ -65,7 +73,10 @@ class Checkpointer {
   Image::Meta meta_;
   const CheckpointSettings settings_;
   const CheckpointHooks hooks_;
-  std::unordered_set<ContentId> contents_put_;  // in this checkpoint
+  // Of the checkpoint that is being written.
+  std::unique_ptr<Image::Writer> writer_;
+  std::size_t spent_bytes_ = 0;  // since the writer began
+  std::unordered_set<ContentId> contents_put_;
   bool no_room_ = false;
   bool free_low_ = false;
   bool garbage_left_ = true;  // there may be some of before

@@ -28,6 +28,7 @@ void Delta::on_enqueue(QueueId queue, Seq seq, const TailPlace& tail) {
   if (const auto replaced = delta.added.insert(added)) {
     delta.added_bytes -= content_bytes(*replaced);
   }
+  if (!delta.delivery_counts.empty()) delta.delivery_counts.erase(seq);  // of nothing
   ++slot_count_;
 }
 
@@ -46,7 +47,7 @@ void Delta::on(const Purge& record) {
     ++erased;
   });
   // One that has come since cannot be from before too.
-  if (record.from == record.up_to && erased == 1) return;
+  if (record.from == record.up_to && erased == 1 && !replaying_) return;
   delta.gone.add(record.from, record.up_to);
   delta.delivery_counts.erase(delta.delivery_counts.lower_bound(record.from),
                               delta.delivery_counts.upper_bound(record.up_to));

@@ -50,6 +50,10 @@ struct JournalSlice {
 
 class Delta final : private EntryVisitor {
  public:
+  // Replaying: what it adds may be in the image all the same, brought by a checkpoint that a crash
+  // has cut short, so what goes is noted as gone in any case.
+  explicit Delta(bool replaying = false) : replaying_(replaying) {}
+
   using DefinitionKey = std::tuple<Kind, std::string, std::string>;  // kind, vhost, name
 
   // False if the payload, which stands at `at`, is no entry.
@@ -82,6 +86,7 @@ class Delta final : private EntryVisitor {
   void on(Define& record) override;
   void on(const Forget& record) override;
 
+  const bool replaying_;
   std::unordered_map<QueueId, QueueDelta> queues_;
   std::map<DefinitionKey, std::optional<Bytes>> definitions_;
   std::unordered_map<ContentId, JournalSlice> contents_;

@@ -34,7 +34,8 @@ class Image::Writer {
   // the content, which must be there by commit().
   void put_large(QueueId queue, Seq seq, std::uint32_t delivery_count, ByteView head,
                  std::uint64_t content, std::uint64_t content_bytes);
-  // The encoded `message`, in pieces. The id is a new one. Gone at commit() if no row refers to it.
+  // The encoded `message`, in pieces; nothing if the id is there already. Gone at commit() if no
+  // row refers to it.
   void put_content(std::uint64_t id, std::span<const ByteView> pieces);
   void set_delivery_count(QueueId queue, Seq seq, std::uint32_t delivery_count);  // if it is there
   // The messages from `from` to `up_to`, both included, that are there. Few are deleted at once,

@@ -66,7 +66,7 @@ class Layers {
 
  private:
   mutable std::mutex mutex_;
-  std::unique_ptr<Delta> active_ = std::make_unique<Delta>();
+  std::unique_ptr<Delta> active_ = std::make_unique<Delta>(true);
   std::unique_ptr<Delta> frozen_;
   JournalPosition covered_;
   JournalPosition frozen_through_ = 0;

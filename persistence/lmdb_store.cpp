@@ -95,6 +95,7 @@ Status LmdbStore::open_journal(Image::Meta& meta) {
 void LmdbStore::start(const Image::Meta& meta) {
   CheckpointSettings checkpoints;
   checkpoints.interval = settings_.checkpoint_interval;
+  checkpoints.slice_bytes = settings_.checkpoint_slice_bytes;
   checkpoints.directory = settings_.directory;
   checkpoints.disk_free_min = settings_.disk_free_min;
   CheckpointHooks checkpoint_hooks;

@@ -64,6 +64,7 @@ class LmdbHarness : public StoreHarness {
     settings.map_bytes = 1 << 30;
     settings.checkpoint_interval = checkpoint_interval_;
     settings.checkpoint_bytes = 256 * 1024;
+    settings.checkpoint_slice_bytes = 1024;
     const persistence::Status status = persistence::LmdbStore::open(settings, store_);
     if (!status.ok()) throw std::runtime_error(status.error());
   }

@@ -24,6 +24,7 @@ std::unique_ptr<persistence::MessageStore> make_store(const std::string& name,
     settings.map_bytes = std::uint64_t{1} << 30;
     settings.checkpoint_interval = std::chrono::milliseconds(5);
     settings.checkpoint_bytes = 128 * 1024;
+    settings.checkpoint_slice_bytes = 4 * 1024;
     std::unique_ptr<persistence::LmdbStore> store;
     const persistence::Status status = persistence::LmdbStore::open(settings, store);
     if (!status.ok()) throw std::runtime_error(status.error());
