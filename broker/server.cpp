@@ -30,6 +30,9 @@ namespace harrier::broker {
 
 namespace {
 
+// About what a store flushes inside commit().
+constexpr std::size_t kKeptRecordsMax = 8;
+
 constexpr std::string_view kShutdownReason =
     "broker forced connection closure with reason 'shutdown'";  // C-111
 
@@ -193,6 +196,7 @@ void Server::open_store() {
 
 void Server::make_shards() {
   const CoreOptions options = core_options(config_);
+  kept_.resize(options.shards);
   const auto count = [this] {
     std::size_t connections = 0;
     for (const auto& shard : shards_) connections += shard->connection_count();
@@ -214,6 +218,7 @@ void Server::make_shards() {
       store_->drop_paged(stored_id(queue), from, up_to);
     };
     shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world)));
+    shards_.back()->set_after_turn([this, id] { commit_kept(id); });
   }
   std::vector<Shard*> all;
   for (const auto& shard : shards_) all.push_back(shard.get());
@@ -252,7 +257,25 @@ void Server::require_working(const persistence::Status& status) {
   std::_Exit(static_cast<int>(ExitCode::Internal));
 }
 
+// A small batch may be flushed inside the call, which must not hold up what the turn has for the
+// sockets; a large one is handed over at once, so that its flush runs beside that.
 void Server::commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number) {
+  commit_kept(shard);
+  if (batch.size() <= kKeptRecordsMax) {
+    kept_[shard] = KeptBatch{std::move(batch), number};
+  } else {
+    hand_over(shard, std::move(batch), number);
+  }
+}
+
+void Server::commit_kept(std::size_t shard) {
+  if (!kept_[shard]) return;
+  KeptBatch kept = std::move(*kept_[shard]);
+  kept_[shard].reset();
+  hand_over(shard, std::move(kept.batch), kept.number);
+}
+
+void Server::hand_over(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number) {
   store_->commit(std::move(batch), [this, shard, number](const persistence::Status& status) {
     require_working(status);
     shards_[shard]->post({static_cast<ShardId>(shard), {Durable{number}}});

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,21 @@ class Server {
   void set_disk_alarm(bool low, const std::string& cause);
 
  private:
+  // Waits for the end of its shard's turn.
+  struct KeptBatch {
+    persistence::WriteBatch batch;
+    std::uint64_t number = 0;
+  };
+
   void open_store();
   void make_shards();  // not yet their threads
   void restore();
   void open_listeners();
   static void require_working(const persistence::Status& status);
+  // Each shard's, on its thread.
   void commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);
+  void commit_kept(std::size_t shard);
+  void hand_over(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);
   void fetch(std::size_t shard, QueueId queue, const FetchRequest& request);
   void page_out(std::size_t shard, const PagedOut& answer,
                 std::vector<persistence::StoredMessage> messages);
@@ -49,6 +59,7 @@ class Server {
   const Config config_;
   std::unique_ptr<DataDirectory> data_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<std::optional<KeptBatch>> kept_;  // one for each shard
   // Goes before the shards: until its end it tells them what has become durable.
   std::unique_ptr<persistence::MessageStore> store_;
   std::vector<std::unique_ptr<Listener>> listeners_;

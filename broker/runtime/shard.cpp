@@ -110,6 +110,7 @@ void Shard::turn() {
       link->flush();
     }
   }
+  if (after_turn_) after_turn_();
   arm_timer();
   if (when_empty_ && links_.empty()) std::exchange(when_empty_, nullptr)();
 }

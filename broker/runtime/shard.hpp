@@ -34,6 +34,9 @@ class Shard {
 
   // Before start(): whom the outboxes go to.
   void connect(std::vector<Shard*> all) { all_ = std::move(all); }
+  // Before start(): called on the shard's thread at the end of every turn, when the sockets have
+  // what they take.
+  void set_after_turn(std::function<void()> call) { after_turn_ = std::move(call); }
   void start();
   void join();
 
@@ -78,6 +81,7 @@ class Shard {
   Millis armed_ = 0;
   bool stopped_ = false;
   std::function<void()> when_empty_;
+  std::function<void()> after_turn_;
   std::string shutdown_reason_;  // not empty: shutting down
   std::thread thread_;
 };
