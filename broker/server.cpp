@@ -347,6 +347,9 @@ void Server::shut_down() {
   asio::post(shards_.front()->context(), [this] {
     for (const auto& listener : listeners_) listener->stop();
   });
+  std::latch quiet(static_cast<std::ptrdiff_t>(shards_.size()));
+  for (const auto& shard : shards_) shard->stop_delivering([&quiet] { quiet.count_down(); });
+  quiet.wait();
   std::latch closed(static_cast<std::ptrdiff_t>(shards_.size()));
   for (const auto& shard : shards_)
     shard->shut_down(std::string(kShutdownReason), [&closed] { closed.count_down(); });

@@ -91,7 +91,8 @@ class Engine final : public Outlet {
   std::vector<ConnectionId> take_dirty();
   bool has_dirty() const { return !dirty_.empty(); }
   void forget(ConnectionId id);               // after session.finished()
-  void shut_down(const std::string& reason);  // closes every connection with 320
+  void stop_delivering() { delivers_ = false; }  // every shard, before any of them is shut down
+  void shut_down(const std::string& reason);     // closes every connection with 320
   EngineInfo info() const;
   std::vector<QueueInfo> queue_infos() const;
 
@@ -132,6 +133,7 @@ class Engine final : public Outlet {
   // Outlet
   void deliver(Delivery delivery) override;
   void record(persistence::Record record) override { batch_.add(std::move(record)); }
+  bool delivers() const override { return delivers_; }
   Millis unix_ms() const override { return now_ + world_.unix_minus_monotonic_ms; }
   // The number that the batch of this turn will have, and how many records it holds so far.
   std::uint64_t current_batch() const override { return committed_ + 1; }
@@ -201,6 +203,7 @@ class Engine final : public Outlet {
   const CoreOptions options_;
   const EngineWorld world_;
   Millis now_ = 0;
+  bool delivers_ = true;
   Alarm alarm_;
   routing::Router router_;
   std::map<std::string, std::unique_ptr<VhostView>, std::less<>> vhosts_;

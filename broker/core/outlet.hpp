@@ -22,6 +22,9 @@ class Outlet {
   // alone.
   virtual void record(persistence::Record) {}
   virtual Millis unix_ms() const { return 0; }
+  // False once the broker is on its way down: what a closed connection returns would only go out
+  // again to one that is about to be closed too, as a needless redelivery.
+  virtual bool delivers() const { return true; }
 
   // ---- the store, for queues that page; see EngineWorld ----
   virtual void fetch(QueueId, const FetchRequest&) {}

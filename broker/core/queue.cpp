@@ -183,6 +183,7 @@ void Queue::sent(const Sent& sent, Outlet& outlet) {
 }
 
 void Queue::deliver(Outlet& outlet) {
+  if (!outlet.delivers()) return;
   do {
     if (!waiting_gets_.empty()) answer_gets(outlet);
     while (!ready_.empty()) {

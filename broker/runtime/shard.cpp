@@ -55,6 +55,13 @@ void Shard::adopt(std::function<std::shared_ptr<Link>()> open) {
   });
 }
 
+void Shard::stop_delivering(std::function<void()> done) {
+  asio::post(context_, [this, done = std::move(done)] {
+    engine_.stop_delivering();
+    done();
+  });
+}
+
 void Shard::shut_down(const std::string& reason, std::function<void()> done) {
   asio::post(context_, [this, reason, done = std::move(done)]() mutable {
     before_input();

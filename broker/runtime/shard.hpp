@@ -44,6 +44,8 @@ class Shard {
   void post(Mailbox::Batch batch);
   // Runs `open` on the shard's thread and keeps what it makes; null: the peer has gone already.
   void adopt(std::function<std::shared_ptr<Link>()> open);
+  // Hands out no more messages; `done` is called on the shard's thread.
+  void stop_delivering(std::function<void()> done);
   // Closes every connection with 320; `done` is called on the shard's thread once none is left.
   void shut_down(const std::string& reason, std::function<void()> done);
   void stop();

@@ -20,7 +20,8 @@ SLACK_BYTES = 160 * MIB
 BODY_BYTES = 10 * 1024
 MESSAGES_MAX = 8 * LIMIT_BYTES // BODY_BYTES
 ACK_EVERY = 50
-OPTIONS = ("--set", "memory.limit=64MiB", "--set", "memory.shard_window=4MiB")
+OPTIONS = ("--set", "memory.limit=64MiB", "--set", "memory.shard_window=4MiB",
+           "--set", "memory.page_out_above=0.0")
 CAPABLE = {"connection.blocked": True}
 
 

@@ -37,6 +37,23 @@ class Shutdown(BrokerTest):
                 self.assertEqual(client.expect_hang_up(), b"")
             self.assertEqual(broker.wait_for_exit(), 0)
 
+    def test_nothing_goes_out_again_on_the_way_down(self):
+        """What one consumer has to give back is not delivered to another that is closed next."""
+        broker = self.start_broker("--shards", "2", *LONG_CLOSE_TIMEOUT)
+        holders = [self.open(Client(broker.port)) for _ in range(4)]
+        holders[0].declare("shared")
+        holders[0].send(b"".join(publish(1, "shared", b"held") for _ in range(40)))
+        for client in holders:
+            client.consume("shared")
+            if client is holders[0]:
+                for _ in range(40):
+                    client.read_delivery()
+        broker.send_signal(signal.SIGTERM)
+        for client in holders:
+            self.assert_told(client)  # the next thing that each of them reads
+            client.send(method(0, CLOSE_OK))
+        self.assertEqual(broker.wait_for_exit(), 0)
+
     def test_a_client_library_sees_it(self):
         broker = self.start_broker()
         connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port))
