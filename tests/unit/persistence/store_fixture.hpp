@@ -189,18 +189,17 @@ class StoreTest : public testing::Test {
   // Commits together, as one group: while the loop's thread answers an earlier batch, which is
   // held, nothing can be led.
   std::vector<Status> commit_as_one_group(std::vector<WriteBatch> batches) {
-    std::promise<void> answering;
+    const auto answering = std::make_shared<std::promise<void>>();
     std::promise<void> go_on;
     std::shared_future<void> may_go_on = go_on.get_future().share();
     // More records than a committing thread leads itself.
-    store_->commit(settles(1, 100, kNoQueue), [&answering, may_go_on](const Status&) {
-      answering.set_value();
+    store_->commit(settles(1, 100, kNoQueue), [answering, may_go_on](const Status&) {
+      answering->set_value();
       may_go_on.wait();
     });
-    const bool held = answering.get_future().wait_for(kPatience) == std::future_status::ready;
+    const bool held = answering->get_future().wait_for(kPatience) == std::future_status::ready;
     EXPECT_TRUE(held) << "the batch that holds the loop is not answered";
     before_group_ = store_->journal_stats();
-    entries_before_group_ = store_->commit_counts().entries;
     syncs_before_group_ = files_.commit_syncs();
     std::vector<std::future<Status>> answers;
     for (WriteBatch& batch : batches) answers.push_back(submit(std::move(batch)));
@@ -239,11 +238,16 @@ class StoreTest : public testing::Test {
     return bytes;
   }
   std::vector<Seq> held(QueueId queue = kQueue) {
-    std::promise<Fetched> promise;
+    const auto promise = std::make_shared<std::promise<Fetched>>();
+    std::future<Fetched> answer = promise->get_future();
     store_->fetch(queue, 0, std::numeric_limits<std::size_t>::max(),
-                  [&promise](Fetched page) { promise.set_value(std::move(page)); });
+                  [promise](Fetched page) { promise->set_value(std::move(page)); });
     std::vector<Seq> seqs;
-    const Fetched page = promise.get_future().get();
+    if (answer.wait_for(kPatience) != std::future_status::ready) {
+      ADD_FAILURE() << "no page in time";
+      return seqs;
+    }
+    const Fetched page = answer.get();
     EXPECT_EQ(page.status, Status());
     for (const StoredMessage& message : page.messages) seqs.push_back(message.seq);
     return seqs;
@@ -256,7 +260,6 @@ class StoreTest : public testing::Test {
 
  private:
   JournalStats before_group_;
-  std::uint64_t entries_before_group_ = 0;
   int syncs_before_group_ = 0;
 };
 
