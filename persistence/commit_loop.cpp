@@ -120,50 +120,55 @@ bool CommitLoop::lead(Lock& lock) {
   if (group.empty()) return false;
   if (pending_.empty()) joined_pending_ = false;
   const Status status = failure_.ok() ? write(lock, group) : failure_;
+  if (status.is_full()) {  // the loop's thread waits for room: a committer has other things to do
+    for (; !group.empty(); group.pop_back()) pending_.push_front(std::move(group.back()));
+    return true;
+  }
   if (!status.ok()) failure_ = status;
   answer(lock, group, status);
   return true;
 }
 
+// On the loop's own thread it waits while the disk is full.
 Status CommitLoop::write(Lock& lock, const std::vector<Pending>& group) {
-  writer_.begin(next_content_, hooks_.known_content);
-  lock.unlock();
-  for (const Pending& pending : group) writer_.add(pending.batch);
-  const std::span<const protocol::ByteView> pieces = writer_.finish();
-  lock.lock();
-  next_content_ = writer_.next_content();
-  if (pieces.empty()) return {};
-  JournalPosition at = 0;
-  if (const Status status = append(lock, pieces, at); !status.ok()) return status;
-  lock.unlock();
-  HARRIER_CRASH_POINT("journal-after-append");
-  Status status = journal_.flush();
-  HARRIER_CRASH_POINT("journal-after-flush");
-  JournalBytes payload;
-  if (status.ok()) status = journal_.read(at, writer_.size(), payload);
-  if (status.ok()) status = hooks_.apply(at, payload.bytes);
-  lock.lock();
-  if (status.ok()) ++counts_.entries;
-  return status;
-}
-
-// Waits while the checkpoints are behind, and while the disk is full.
-Status CommitLoop::append(Lock& lock, std::span<const protocol::ByteView> pieces,
-                          JournalPosition& at) {
   for (;;) {
+    // While the checkpoints are behind: before the entry is begun, because they wait for its end.
     wake_.wait(lock, [this] {
       return !failure_.ok() || stopping_ || hooks_.uncovered_bytes() < uncovered_bytes_max_;
     });
     if (!failure_.ok()) return failure_;
-    lock.unlock();
-    const Status status = journal_.append(pieces, at);
-    if (status.is_full() != disk_full_) hooks_.disk_full(status.is_full(), status.error());
-    lock.lock();
-    disk_full_ = status.is_full();
-    if (!status.is_full()) return status;
+    const Status status = write_entry(lock, group);
+    if (!status.is_full() || leader_ == Leader::Committer) return status;
     if (stopping_) return Status::failed(status.error());
     wake_.wait_for(lock, kFullRetry);
   }
+}
+
+Status CommitLoop::write_entry(Lock& lock, const std::vector<Pending>& group) {
+  writer_.begin(next_content_, hooks_.known_content);
+  lock.unlock();
+  hooks_.begin_entry();
+  for (const Pending& pending : group) writer_.add(pending.batch);
+  const std::span<const protocol::ByteView> pieces = writer_.finish();
+  JournalPosition at = 0;
+  Status status;
+  if (!pieces.empty()) {
+    status = journal_.append(pieces, at);
+    if (status.is_full() != disk_full_) hooks_.disk_full(status.is_full(), status.error());
+    HARRIER_CRASH_POINT("journal-after-append");
+    if (status.ok()) status = journal_.flush();
+    HARRIER_CRASH_POINT("journal-after-flush");
+    JournalBytes payload;
+    if (status.ok()) status = journal_.read(at, writer_.size(), payload);
+    if (status.ok()) status = hooks_.apply(at, payload.bytes);
+  }
+  hooks_.end_entry();
+  lock.lock();
+  next_content_ = writer_.next_content();
+  if (pieces.empty()) return status;
+  disk_full_ = status.is_full();
+  if (status.ok()) ++counts_.entries;
+  return status;
 }
 
 void CommitLoop::answer(Lock& lock, std::vector<Pending>& group, const Status& status) {
@@ -180,7 +185,12 @@ void CommitLoop::answer(Lock& lock, std::vector<Pending>& group, const Status& s
   lock.lock();
 }
 
-void CommitLoop::room_made() { wake_.notify_all(); }
+void CommitLoop::room_made() {
+  // The room is not counted under the lock: whoever has just looked must be waiting before it is
+  // told, or it would never look again.
+  { const std::lock_guard lock(mutex_); }
+  wake_.notify_all();
+}
 
 void CommitLoop::fail(const Status& failure) {
   {

@@ -25,6 +25,10 @@ namespace harrier::persistence {
 
 // What the loop asks of and tells its store. Called by the leading thread, without the loop's lock.
 struct CommitHooks {
+  // From its encoding until it takes effect no checkpoint is begun: one between the two would cut
+  // the entry off from the contents that it refers to.
+  std::function<void()> begin_entry;
+  std::function<void()> end_entry;
   // The Content of this id was written since the last checkpoint.
   std::function<bool(ContentId)> known_content;
   // The entry is durable and takes effect, before its batches are answered.
@@ -74,7 +78,7 @@ class CommitLoop {
   std::size_t group_size() const;
   bool ready() const;
   Status write(Lock& lock, const std::vector<Pending>& group);
-  Status append(Lock& lock, std::span<const protocol::ByteView> pieces, JournalPosition& at);
+  Status write_entry(Lock& lock, const std::vector<Pending>& group);
   void answer(Lock& lock, std::vector<Pending>& group, const Status& status);
 
   Journal& journal_;

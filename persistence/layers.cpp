@@ -57,6 +57,21 @@ void hide(const QueueDelta& queue, Seq from, QueueView& view) {
 
 }  // namespace
 
+void Layers::begin_entry() {
+  std::unique_lock lock(mutex_);
+  entry_ended_.wait(lock, [this] { return !freezing_; });
+  entry_begun_ = true;
+}
+
+void Layers::end_entry() {
+  {
+    const std::lock_guard lock(mutex_);
+    entry_begun_ = false;
+    if (!freezing_) return;
+  }
+  entry_ended_.notify_all();
+}
+
 Status Layers::apply(JournalPosition at, protocol::ByteView payload, JournalPosition through) {
   const std::lock_guard lock(mutex_);
   if (!active_->apply(at, payload)) {
@@ -98,9 +113,13 @@ ContentId Layers::content_max() const {
 }
 
 const Delta* Layers::freeze(JournalPosition& through) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (!frozen_) {
     if (through_ == covered_) return nullptr;
+    freezing_ = true;
+    entry_ended_.wait(lock, [this] { return !entry_begun_; });
+    freezing_ = false;
+    entry_ended_.notify_all();
     frozen_ = std::exchange(active_, std::make_unique<Delta>());
     frozen_through_ = through_;
   }

@@ -5,6 +5,7 @@
 // store; any thread. Its lock is held for memory work only, by a fetch for no more than one page.
 #pragma once
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -41,6 +42,10 @@ class Layers {
  public:
   explicit Layers(JournalPosition covered) : covered_(covered), through_(covered) {}
 
+  // Around an entry's encoding, writing and apply(), by one thread at a time: freeze() waits for
+  // the end. What known_content() said in between is still so when the entry is applied.
+  void begin_entry();
+  void end_entry();
   // `through`: the end of the journal after this entry.
   Status apply(JournalPosition at, protocol::ByteView payload, JournalPosition through);
   // All entries have been replayed; new ones come at or after `end`.
@@ -71,6 +76,9 @@ class Layers {
   JournalPosition covered_;
   JournalPosition frozen_through_ = 0;
   JournalPosition through_;  // end of the newest entry
+  std::condition_variable entry_ended_;  // or freeze() has
+  bool entry_begun_ = false;
+  bool freezing_ = false;  // no entry begins, so that it gets its turn
 };
 
 }  // namespace harrier::persistence

@@ -112,6 +112,8 @@ void LmdbStore::start(const Image::Meta& meta) {
     set_full(kFreeLow, low, text);
   };
   CommitHooks commit_hooks;
+  commit_hooks.begin_entry = [this] { layers_->begin_entry(); };
+  commit_hooks.end_entry = [this] { layers_->end_entry(); };
   commit_hooks.known_content = [this](ContentId id) { return layers_->known_content(id); };
   commit_hooks.apply = [this](JournalPosition at, protocol::ByteView payload) {
     return apply(at, payload);
@@ -120,11 +122,11 @@ void LmdbStore::start(const Image::Meta& meta) {
   commit_hooks.disk_full = [this](bool full, const std::string& text) {
     set_full(kJournalFull, full, text);
   };
+  reader_ = std::make_unique<TaskThread>();  // before the threads that give it work
   commits_ = std::make_unique<CommitLoop>(*journal_, meta.next_content,
                                           settings_.uncovered_bytes_max, std::move(commit_hooks));
   checkpointer_ = std::make_unique<Checkpointer>(
       *image_, *journal_, *layers_, meta, std::move(checkpoints), std::move(checkpoint_hooks));
-  reader_ = std::make_unique<TaskThread>();
 }
 
 LmdbStore::~LmdbStore() {

@@ -84,76 +84,31 @@ TEST_F(Entry, SmallRecordsAreThoseOfAWriteBatch) {
 TEST_F(Entry, LargeMessageBytesAreFixed) {
   const std::string body(kInlineTailMax, 'x');
   const Bytes bytes = write({{enqueue(3, message_of(body))}});
-  Bytes expected{8,
-                 0,
-                 0,
-                 0,
-                 0,
-                 0,
-                 0,
-                 0,
-                 1,
-                 1,
-                 'e',
-                 2,
-                 'r',
-                 'k',
-                 0,
-                 0,
-                 0,
-                 3,
-                 0x10,
-                 0,
-                 2,
-                 0,
-                 0,
-                 static_cast<std::uint8_t>(body.size() >> 8),
-                 static_cast<std::uint8_t>(body.size() & 255)};
-  expected.insert(expected.end(), body.begin(), body.end());
-  const std::size_t content_bytes = body.size() + 6;
-  const Bytes tail{9,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   7,  // queue
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   3,  // seq
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   5,
-                   0,  // enqueued at, no expiry
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   1,  // content
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   0,
-                   static_cast<std::uint8_t>(content_bytes >> 8),
-                   static_cast<std::uint8_t>(content_bytes & 255)};
-  expected.insert(expected.end(), tail.begin(), tail.end());
+  const auto number = [](std::uint64_t value) {
+    Bytes out(8);
+    protocol::put_u64(out.data(), value);
+    return out;
+  };
+  const auto low_two = [](std::size_t size) {
+    return Bytes{static_cast<std::uint8_t>(size >> 8), static_cast<std::uint8_t>(size & 255)};
+  };
+  Bytes expected;
+  const std::vector<Bytes> parts{
+      {8},
+      number(1),  // content
+      {1, 'e', 2, 'r', 'k', 0, 0, 0, 3, 0x10, 0, 2},
+      {0, 0},
+      low_two(body.size()),
+      Bytes(body.begin(), body.end()),
+      {9},
+      number(7),  // queue
+      number(3),  // seq
+      number(5),  // enqueued at
+      {0},        // no expiry
+      number(1),  // content
+      number(body.size() + 6),
+  };
+  for (const Bytes& part : parts) expected.insert(expected.end(), part.begin(), part.end());
   EXPECT_EQ(bytes, expected);
 }
 
