@@ -23,9 +23,10 @@ DataDirectory::DataDirectory(std::string path) : path_(std::move(path)) {
                                                   "; choose another with --data");
   }
   if (outcome == DirectoryLock::Outcome::InUse) {
-    throw StartError(ExitCode::DataDirectory,
-                     "the data directory '" + path_ +
-                         "' is in use by another broker; stop it, or choose another with --data");
+    throw StartError(
+        ExitCode::DataDirectory,
+        "the data directory '" + path_ +
+            "' is in use by another broker or command; stop it, or choose another with --data");
   }
 }
 

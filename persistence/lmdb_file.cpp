@@ -82,19 +82,24 @@ Status free_pages_from(Environment& environment, std::uint64_t first, std::uint6
 }
 
 // Where this process has the file's first byte in memory; LMDB does not tell. Null: not found.
-std::uint8_t* mapping_of(const struct ::stat& file) {
+// By the name that the system has for both: device numbers differ on some file systems.
+std::uint8_t* mapping_of(int descriptor) {
+  std::error_code error;
+  const std::string path =
+      std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), error).string();
+  if (error) return nullptr;
   // address-end permissions offset device inode path
   std::ifstream maps("/proc/self/maps");
-  const std::string inode = std::to_string(file.st_ino);
   std::string range;
   std::string permissions;
   std::string offset;
   std::string device;
-  std::string found;
+  std::string inode;
   std::string rest;
-  while (maps >> range >> permissions >> offset >> device >> found && std::getline(maps, rest)) {
+  while (maps >> range >> permissions >> offset >> device >> inode && std::getline(maps, rest)) {
+    const std::size_t name = rest.find_first_not_of(' ');
     const bool at_start = offset.find_first_not_of('0') == std::string::npos;
-    if (found != inode || !at_start) continue;
+    if (!at_start || name == std::string::npos || rest.substr(name) != path) continue;
     const auto address = std::strtoull(range.c_str(), nullptr, 16);
     return reinterpret_cast<std::uint8_t*>(static_cast<std::uintptr_t>(address));
   }
@@ -177,7 +182,7 @@ Status check_length_read_only(Environment& environment, const std::string& path)
   // Here the zeroes are laid over the map only, from the first page that the file has nothing of.
   const auto memory_page = static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
   const std::uint64_t from = (size + memory_page - 1) / memory_page * memory_page;
-  std::uint8_t* const map = mapping_of(status);
+  std::uint8_t* const map = mapping_of(environment.file());
   if (map == nullptr || info.map_bytes < wanted) return truncated(path, size, wanted);
   if (from < wanted && ::mmap(map + from, wanted - from, PROT_READ,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {

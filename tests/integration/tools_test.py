@@ -468,7 +468,7 @@ class Compact(ToolsTest):
         whole = self.folder / "whole"
         self.data.rename(whole)
         ended = 0
-        for delay_ms in (0, 1, 2, 4, 8, 15, 30, 60, 120):
+        for delay_ms in (0, 1, 2, 4, 8, 15, 30, 60, 120, 500):
             shutil.copytree(whole, self.data)
             process = subprocess.Popen([harness.PROGRAM, "compact", str(self.data)],
                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -483,7 +483,7 @@ class Compact(ToolsTest):
             self.inspect(self.data, "--verify")
             self.check_left(self.data)
             shutil.rmtree(self.data)
-        print(f"{ended} of 9 had ended by themselves")
+        print(f"{ended} of 10 had ended by themselves")
 
     def test_killed_at_every_step(self):
         """With a program that has crash points; tests/crash builds one."""
