@@ -6,20 +6,19 @@
 
 #include <string>
 
+#include "persistence/directory_lock.hpp"
+
 namespace harrier::broker {
 
 class DataDirectory {
  public:
   explicit DataDirectory(std::string path);
-  ~DataDirectory();
-  DataDirectory(const DataDirectory&) = delete;
-  DataDirectory& operator=(const DataDirectory&) = delete;
 
   const std::string& path() const { return path_; }
 
  private:
   std::string path_;
-  int lock_ = -1;
+  persistence::DirectoryLock lock_;
 };
 
 }  // namespace harrier::broker

@@ -49,7 +49,7 @@ void Checkpointer::request() {
   wake_.notify_all();
 }
 
-Status Checkpointer::finish() {
+Status Checkpointer::finish(bool clean) {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -58,7 +58,7 @@ Status Checkpointer::finish() {
   thread_.join();
   if (failed_) return {};                       // reported already
   const Status unfinished = checkpoint(false);  // one that met a full disk
-  return unfinished.ok() ? checkpoint(true) : unfinished;
+  return unfinished.ok() ? checkpoint(clean) : unfinished;
 }
 
 std::uint64_t Checkpointer::checkpoints() const {

@@ -51,9 +51,9 @@ class Checkpointer {
   Checkpointer& operator=(const Checkpointer&) = delete;
 
   void request();  // as soon as possible; any thread
-  // Ends the thread with a last checkpoint, which says that the image is clean. Nothing may be
-  // added to the layers any more.
-  Status finish();
+  // Ends the thread with a last checkpoint, which says that the image is clean, if it is. Nothing
+  // may be added to the layers any more.
+  Status finish(bool clean);
   std::uint64_t checkpoints() const;  // that wrote something
 
  private:

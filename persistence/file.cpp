@@ -57,10 +57,18 @@ void File::swap(File& other) noexcept {
 
 Status File::open(Files& files, const std::string& path, bool create, std::uint64_t map_bytes,
                   File& out) {
+  return open_and_map(files, path, O_RDWR | (create ? O_CREAT | O_EXCL : 0), map_bytes, out);
+}
+
+Status File::open_to_read(Files& files, const std::string& path, File& out) {
+  return open_and_map(files, path, O_RDONLY, 0, out);
+}
+
+Status File::open_and_map(Files& files, const std::string& path, int flags, std::uint64_t map_bytes,
+                          File& out) {
   File file;
-  const int flags = O_RDWR | (create ? O_CREAT | O_EXCL : 0);
   file.fd_ = without_interruption([&] { return files.open(path.c_str(), flags); });
-  if (file.fd_ < 0) return io_failure(create ? "create" : "open", path, errno);
+  if (file.fd_ < 0) return io_failure((flags & O_CREAT) != 0 ? "create" : "open", path, errno);
   struct stat info {};
   if (::fstat(file.fd_, &info) != 0) return io_failure("open", path, errno);
   file.size_at_open_ = static_cast<std::uint64_t>(info.st_size);

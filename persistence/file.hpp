@@ -49,6 +49,8 @@ class File {
   // For reading and writing. At least map_bytes are mapped: beyond its end once it has grown there.
   static Status open(Files& files, const std::string& path, bool create, std::uint64_t map_bytes,
                      File& out);
+  // For reading, at its present size; on a medium that cannot be written, too.
+  static Status open_to_read(Files& files, const std::string& path, File& out);
 
   int fd() const { return fd_; }
   std::uint64_t size_at_open() const { return size_at_open_; }
@@ -56,6 +58,8 @@ class File {
 
  private:
   void swap(File& other) noexcept;
+  static Status open_and_map(Files& files, const std::string& path, int flags,
+                             std::uint64_t map_bytes, File& out);
 
   int fd_ = -1;
   std::uint64_t size_at_open_ = 0;

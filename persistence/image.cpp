@@ -40,11 +40,13 @@ Status foreign(const std::string& path) {
   return Status::failed(path + " is an LMDB file, but not a store of Harrier");
 }
 
-Status open_environment(const std::string& path, std::uint64_t map_bytes, bool flush,
-                        std::unique_ptr<lmdb::Environment>& out) {
+Status open_environment(const std::string& path, std::uint64_t map_bytes, Image::Access access,
+                        bool flush, std::unique_ptr<lmdb::Environment>& out) {
+  const bool write = access == Image::Access::Writing;
+  const bool lock = access != Image::Access::Reading;
   for (;; map_bytes /= 2) {
-    const Code code =
-        lmdb::Environment::open({path, map_bytes, kDatabasesMax, kReadersMax, flush}, out);
+    const Code code = lmdb::Environment::open(
+        {path, map_bytes, kDatabasesMax, kReadersMax, flush, write, lock}, out);
     if (code.ok()) return {};
     if (code.not_an_environment()) {
       return Status::failed(path + " is not a store of Harrier, or its header is damaged");
@@ -72,15 +74,25 @@ Status Image::open(const std::string& path, std::uint64_t map_bytes, std::unique
   if (!exists) {
     if (Status status = create(path, map_bytes, flush); !status.ok()) return status;
   }
+  return open_existing(path, map_bytes, Access::Writing, flush, out);
+}
+
+Status Image::open_to_read(const std::string& path, Access access, std::unique_ptr<Image>& out) {
+  return open_existing(path, kMapBytes, access, Flush::EveryCommit, out);
+}
+
+Status Image::open_existing(const std::string& path, std::uint64_t map_bytes, Access access,
+                            Flush flush, std::unique_ptr<Image>& out) {
   if (Status status = lmdb::check_header(path); !status.ok()) return status;
   std::unique_ptr<Image> image(new Image());
-  if (Status status =
-          open_environment(path, map_bytes, flush == Flush::EveryCommit, image->environment_);
-      !status.ok()) {
-    return status;
-  }
-  if (Status status = lmdb::check_length(*image->environment_, path); !status.ok()) return status;
-  if (Status status = image->open_databases(path, false); !status.ok()) return status;
+  Status status =
+      open_environment(path, map_bytes, access, flush == Flush::EveryCommit, image->environment_);
+  if (!status.ok()) return status;
+  // Beside a writer the length is that one's business, and changes.
+  if (access == Access::Writing) status = lmdb::check_length(*image->environment_, path);
+  if (access == Access::Reading) status = lmdb::check_length_read_only(*image->environment_, path);
+  if (!status.ok()) return status;
+  if (status = image->open_databases(path, false); !status.ok()) return status;
   out = std::move(image);
   return {};
 }
@@ -94,8 +106,8 @@ Status Image::create(const std::string& path, std::uint64_t map_bytes, Flush flu
   if (error) return Status::failed(draft + " cannot be removed: " + error.message());
   {
     Image image;
-    Status status =
-        open_environment(draft, map_bytes, flush == Flush::EveryCommit, image.environment_);
+    Status status = open_environment(draft, map_bytes, Access::Writing, flush == Flush::EveryCommit,
+                                     image.environment_);
     if (status.ok()) status = image.open_databases(draft, true);
     if (!status.ok()) return status;
   }
@@ -163,8 +175,8 @@ Status Image::check_format(lmdb::Transaction& transaction, const std::string& pa
       protocol::as_text(body->first(image::kFormatMark.size())) != image::kFormatMark) {
     return foreign(path);
   }
-  const std::uint32_t version = ByteReader(body->subspan(image::kFormatMark.size())).u32();
-  return version > image::kFormat ? format_failure(path, version) : Status();
+  format_ = ByteReader(body->subspan(image::kFormatMark.size())).u32();
+  return format_ > image::kFormat ? format_failure(path, format_) : Status();
 }
 
 Status Image::take_reader(std::unique_ptr<Reader>& out) {
@@ -207,6 +219,7 @@ Status Image::snapshot(std::unique_ptr<Snapshot>& out) {
 
 Status Image::begin(std::unique_ptr<Writer>& out) {
   HARRIER_CHECK(!writing_);
+  environment_->forget_dead_readers();
   std::unique_ptr<Writer> writer(new Writer(*this));
   if (Status status = writer->begin(); !status.ok()) return status;
   out = std::move(writer);

@@ -57,9 +57,15 @@ class Image {
 
   enum class Flush : std::uint8_t { EveryCommit, Never };  // never: gone after a crash
 
+  // Reading: nobody else has it open; nothing is changed or made, not even a lock file.
+  // ReadingBeside: another process may be writing it.
+  enum class Access : std::uint8_t { Writing, Reading, ReadingBeside };
+
   // Creates the file. The map is made smaller than asked for where the address space has no room.
   static Status open(const std::string& path, std::uint64_t map_bytes, std::unique_ptr<Image>& out,
                      Flush flush = Flush::EveryCommit);
+  // Of a file that is there. begin() and sweep() are for an image that was opened by open().
+  static Status open_to_read(const std::string& path, Access access, std::unique_ptr<Image>& out);
   ~Image();
   Image(const Image&) = delete;
   Image& operator=(const Image&) = delete;
@@ -72,6 +78,7 @@ class Image {
   Status sweep(std::size_t rows_max, bool& more);
 
   Status stats(Stats& out);
+  std::uint32_t format() const { return format_; }
   // A consistent copy, flushed; the file must not exist. Not quick: it pins pages like a snapshot.
   Status copy_to(const std::string& path, bool compact);
 
@@ -88,6 +95,8 @@ class Image {
   struct Reader;  // a reading transaction with its place in LMDB's table, kept for the next one
 
   Image();
+  static Status open_existing(const std::string& path, std::uint64_t map_bytes, Access access,
+                              Flush flush, std::unique_ptr<Image>& out);
   static Status create(const std::string& path, std::uint64_t map_bytes, Flush flush);
   Status open_databases(const std::string& path, bool is_new);
   Status open_others(lmdb::Transaction& transaction, bool is_new, const std::string& path);
@@ -98,6 +107,7 @@ class Image {
 
   std::unique_ptr<lmdb::Environment> environment_;
   Databases databases_;
+  std::uint32_t format_ = 0;
   bool writing_ = false;  // only the writing thread looks at it
   std::mutex mutex_;
   std::vector<std::unique_ptr<Reader>> idle_readers_;  // under mutex_

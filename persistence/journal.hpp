@@ -30,6 +30,7 @@ struct JournalOptions {
   std::uint64_t segment_bytes = std::uint64_t{64} * 1024 * 1024;  // whole pages, two at least
   std::size_t segments_kept = 4;  // files kept for later use; what is beyond is deleted
   bool flush = true;              // false: flush() does nothing; survives kill -9, not power loss
+  bool may_be_missing = false;    // the directory is a copy that was made without its journal
   Files* files = nullptr;         // the system's; tests have others
 };
 

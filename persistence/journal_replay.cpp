@@ -29,10 +29,11 @@ JournalPosition entry_boundary(JournalPosition from) {
 
 class Replayer {
  public:
-  Replayer(const JournalOptions& options, Files& files, JournalPosition from,
+  Replayer(const JournalOptions& options, Files& files, bool only_look, JournalPosition from,
            const Journal::Visitor& visit, Replay& report)
       : options_(options),
         files_(files),
+        only_look_(only_look),
         from_(entry_boundary(from)),
         visit_(visit),
         report_(report) {}
@@ -58,6 +59,7 @@ class Replayer {
 
   const JournalOptions& options_;
   Files& files_;
+  const bool only_look_;
   const JournalPosition from_;
   const Journal::Visitor& visit_;
   Replay& report_;
@@ -92,7 +94,8 @@ Status Replayer::load() {
 
 Status Replayer::load_file(std::uint64_t number, const std::string& path) {
   ReplayedSegment segment{number, path, std::make_shared<File>(), std::nullopt, 0};
-  Status status = File::open(files_, path, false, 0, *segment.file);
+  Status status = only_look_ ? File::open_to_read(files_, path, *segment.file)
+                             : File::open(files_, path, false, 0, *segment.file);
   if (!status.ok()) return status;
   const std::uint64_t head = std::min(segment.file->size_at_open(), kJournalPageBytes);
   status = check_readable(segment.file->fd(), path, 0, head);
@@ -218,7 +221,7 @@ Status Replayer::chain_is_empty() {
       return damaged(segment.path + " has no readable header", "the entry behind it");
     }
   }
-  if (from_ == 0 ? !any : !options_.flush) return {};
+  if (from_ == 0 ? !any : !options_.flush || (options_.may_be_missing && !any)) return {};
   const std::uint64_t wanted = from_ == 0 ? 1 : segment_of(from_);
   return Status::failed("the journal is damaged: " + options_.directory + '/' +
                         segment_name(wanted) +
@@ -286,7 +289,7 @@ Status Replayer::read_chain() {
 
 // What was replayed counts as flushed from now on, whether or not it was when the process ended.
 Status Replayer::sync() const {
-  if (!options_.flush) return {};
+  if (!options_.flush || only_look_) return {};
   for (const std::size_t index : chain_) {
     const ReplayedSegment& segment = segments_[index];
     Status status = sync_data(files_, segment.file->fd(), segment.path);
@@ -316,7 +319,12 @@ Status Replayer::run(ReplayedJournal& out) {
 
 Status replay_journal(const JournalOptions& options, Files& files, JournalPosition from,
                       const Journal::Visitor& visit, ReplayedJournal& out, Replay& report) {
-  return Replayer(options, files, from, visit, report).run(out);
+  return Replayer(options, files, false, from, visit, report).run(out);
+}
+
+Status read_journal(const JournalOptions& options, JournalPosition from,
+                    const Journal::Visitor& visit, ReplayedJournal& out, Replay& report) {
+  return Replayer(options, Files::real(), true, from, visit, report).run(out);
 }
 
 }  // namespace harrier::persistence

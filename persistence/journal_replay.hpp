@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What Journal::open() finds in a directory: which files make up the journal, their entries, and
-// where it ended. Used by Journal only, on the opening thread. Reads and syncs, never writes.
+// where it ended. On the calling thread; nobody appends meanwhile. Reads and syncs, never writes;
+// for whoever only wants to look, not even that.
 //
 // The newest segment says where the one before it ended, and so on back to where the replay starts.
 // A segment that is not on this chain is not part of the journal: it was begun and never confirmed.
@@ -37,5 +38,8 @@ struct ReplayedJournal {
 
 Status replay_journal(const JournalOptions& options, Files& files, JournalPosition from,
                       const Journal::Visitor& visit, ReplayedJournal& out, Replay& report);
+// Opens the files for reading and flushes nothing: what it gives may not survive power loss.
+Status read_journal(const JournalOptions& options, JournalPosition from,
+                    const Journal::Visitor& visit, ReplayedJournal& out, Replay& report);
 
 }  // namespace harrier::persistence

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "persistence/lmdb.hpp"
 
+#include <fcntl.h>
 #include <lmdb.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <type_traits>
@@ -50,7 +52,8 @@ Code Environment::open(const Options& options, std::unique_ptr<Environment>& out
   if (const int code = mdb_env_set_maxreaders(raw, options.readers_max)) return Code(code);
   // NOTLS: reader slots belong to transactions, which may move between threads. Nothing between a
   // full flush and none, and never WRITEMAP: there a full disk is a SIGBUS.
-  const unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | (options.flush ? 0U : MDB_NOSYNC);
+  const unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | (options.flush ? 0U : MDB_NOSYNC) |
+                         (options.write ? 0U : MDB_RDONLY) | (options.lock ? 0U : MDB_NOLOCK);
   if (const int code = mdb_env_open(raw, options.path.c_str(), flags, kFileMode)) return Code(code);
   out = std::move(environment);
   return {};
@@ -72,8 +75,18 @@ int Environment::file() const {
   return file;
 }
 
+void Environment::forget_dead_readers() {
+  // All that can go wrong is that a lock cannot be had; the next call tries again.
+  static_cast<void>(mdb_reader_check(environment_, nullptr));
+}
+
 Code Environment::copy_to(const std::string& path, bool compact) {
-  return Code(mdb_env_copy2(environment_, path.c_str(), compact ? MDB_CP_COMPACT : 0U));
+  // Not by name: LMDB would make a file that everybody may read.
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode);
+  if (file < 0) return Code(errno);
+  const int code = mdb_env_copyfd2(environment_, file, compact ? MDB_CP_COMPACT : 0U);
+  const int closed = ::close(file) == 0 ? 0 : errno;
+  return Code(code != 0 ? code : closed);
 }
 
 // --- Transaction ---

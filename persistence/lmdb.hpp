@@ -53,6 +53,8 @@ class Environment {
     unsigned databases_max = 0;
     unsigned readers_max = 0;
     bool flush = true;  // every commit; false: the file is worth nothing after a crash
+    bool write = true;
+    bool lock = true;  // false: no lock file is used or made; nobody else may have it open to write
   };
   struct Info {
     std::uint64_t map_bytes = 0;
@@ -61,7 +63,7 @@ class Environment {
     std::uint64_t readers = 0;
   };
 
-  // Creates the file.
+  // Creates the file, if it may write.
   static Code open(const Options& options, std::unique_ptr<Environment>& out);
   ~Environment();
   Environment(const Environment&) = delete;
@@ -69,6 +71,8 @@ class Environment {
 
   Info info() const;
   int file() const;  // descriptor
+  // Of processes that ended without a word: what they read would be kept for ever.
+  void forget_dead_readers();
   Code copy_to(const std::string& path, bool compact);
 
  private:

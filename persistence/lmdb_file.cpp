@@ -2,14 +2,17 @@
 #include "persistence/lmdb_file.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 namespace harrier::persistence::lmdb {
@@ -78,6 +81,44 @@ Status free_pages_from(Environment& environment, std::uint64_t first, std::uint6
   return code.not_found() ? Status() : code.status(kWhat);
 }
 
+// Where this process has the file's first byte in memory; LMDB does not tell. Null: not found.
+// By the name that the system has for both: device numbers differ on some file systems.
+std::uint8_t* mapping_of(int descriptor) {
+  std::error_code error;
+  const std::string path =
+      std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(descriptor), error).string();
+  if (error) return nullptr;
+  // address-end permissions offset device inode path
+  std::ifstream maps("/proc/self/maps");
+  std::string range;
+  std::string permissions;
+  std::string offset;
+  std::string device;
+  std::string inode;
+  std::string rest;
+  while (maps >> range >> permissions >> offset >> device >> inode && std::getline(maps, rest)) {
+    const std::size_t name = rest.find_first_not_of(' ');
+    const bool at_start = offset.find_first_not_of('0') == std::string::npos;
+    if (!at_start || name == std::string::npos || rest.substr(name) != path) continue;
+    const auto address = std::strtoull(range.c_str(), nullptr, 16);
+    return reinterpret_cast<std::uint8_t*>(static_cast<std::uintptr_t>(address));
+  }
+  return nullptr;
+}
+
+// The pages from `first` on are missing in the file: LMDB may hold all of them for free.
+Status check_missing(Environment& environment, std::uint64_t first, std::uint64_t pages, bool& ok) {
+  std::uint64_t free = 0;
+  const Status status = free_pages_from(environment, first, free);
+  ok = status.ok() && free == pages - first;
+  return status;
+}
+
+Status truncated(const std::string& path, std::uint64_t size, std::uint64_t wanted) {
+  return Status::failed(path + " is truncated: it has " + std::to_string(size) + " of " +
+                        std::to_string(wanted) + " bytes");
+}
+
 }  // namespace
 
 Status check_header(const std::string& path) {
@@ -118,17 +159,38 @@ Status check_length(Environment& environment, const std::string& path) {
   if (::ftruncate(environment.file(), static_cast<::off_t>(wanted)) != 0) {
     return Status::failed(path + " cannot be extended: " + error_text(errno));
   }
-  const std::uint64_t first = size / info.page_bytes;
-  std::uint64_t free = 0;
-  Status checked = free_pages_from(environment, first, free);
-  if (checked.ok() && free == info.pages - first) return {};
-  std::string text = path + " is truncated: it has " + std::to_string(size) + " of " +
-                     std::to_string(wanted) + " bytes";
+  bool ok = false;
+  Status checked = check_missing(environment, size / info.page_bytes, info.pages, ok);
+  if (checked.ok() && ok) return {};
+  std::string text = truncated(path, size, wanted).error();
   // As it was, so that the next attempt says the same.
   if (::ftruncate(environment.file(), status.st_size) != 0) {
     text += ", and cannot be set back to that: " + error_text(errno);
   }
   return Status::failed(std::move(text));
+}
+
+Status check_length_read_only(Environment& environment, const std::string& path) {
+  struct ::stat status {};
+  if (::fstat(environment.file(), &status) != 0) {
+    return Status::failed(path + " cannot be examined: " + error_text(errno));
+  }
+  const Environment::Info info = environment.info();
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const std::uint64_t wanted = info.pages * info.page_bytes;
+  if (size >= wanted) return {};
+  // Here the zeroes are laid over the map only, from the first page that the file has nothing of.
+  const auto memory_page = static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
+  const std::uint64_t from = (size + memory_page - 1) / memory_page * memory_page;
+  std::uint8_t* const map = mapping_of(environment.file());
+  if (map == nullptr || info.map_bytes < wanted) return truncated(path, size, wanted);
+  if (from < wanted && ::mmap(map + from, wanted - from, PROT_READ,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    return Status::failed(path + " cannot be read: " + error_text(errno));
+  }
+  bool ok = false;
+  const Status checked = check_missing(environment, size / info.page_bytes, info.pages, ok);
+  return checked.ok() && ok ? Status() : truncated(path, size, wanted);
 }
 
 Status flush_file(const std::string& path) {

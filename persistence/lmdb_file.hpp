@@ -15,6 +15,8 @@ namespace harrier::persistence::lmdb {
 Status check_header(const std::string& path);
 // After it, before anything is read.
 Status check_length(Environment& environment, const std::string& path);
+// The same for a file that must stay as it is, and that nobody writes while it is open.
+Status check_length_read_only(Environment& environment, const std::string& path);
 // Makes the file's content and its name durable.
 Status flush_file(const std::string& path);
 

@@ -24,14 +24,13 @@ Status make_directory(const std::string& path) {
   return Status::failed("cannot create " + path + ": " + std::strerror(errno));
 }
 
-// The journal's id as the image keeps it; never 0, which stands for a copy without its journal.
+}  // namespace
+
 std::uint64_t store_of(const JournalId& id) {
   std::uint64_t store = 0;
   std::memcpy(&store, id.data(), sizeof store);
   return store | 1;
 }
-
-}  // namespace
 
 LmdbStore::LmdbStore(const StoreSettings& settings) : settings_(settings) {}
 
@@ -63,6 +62,7 @@ Status LmdbStore::open_journal(Image::Meta& meta) {
   options.directory = settings_.directory + "/journal";
   options.segment_bytes = settings_.segment_bytes;
   options.flush = settings_.flush;
+  options.may_be_missing = meta.store == 0;
   options.files = settings_.files;
   Status status = make_directory(options.directory);
   if (!status.ok()) return status;
@@ -75,6 +75,11 @@ Status LmdbStore::open_journal(Image::Meta& meta) {
   if (!status.ok()) return status;
   layers_->replayed(journal_->end());
   const std::uint64_t store = store_of(journal_->id());
+  if (meta.store == 0 && opened_.replay.entries > 0) {
+    return Status::failed(settings_.directory +
+                          ": store.mdb is a copy that was made without a journal, and the journal "
+                          "beside it has entries; keep one of the two elsewhere");
+  }
   if (meta.store != 0 && meta.store != store) {
     return Status::failed(settings_.directory +
                           ": the journal belongs to another store.mdb, or is missing; restore "
@@ -133,7 +138,7 @@ LmdbStore::~LmdbStore() {
   if (!commits_) return;  // open() did not get that far
   commits_->finish();
   if (commits_->failure().ok()) {
-    const Status status = checkpointer_->finish();
+    const Status status = checkpointer_->finish(settings_.delivers || opened_.clean);
     if (!status.ok() && settings_.on_failed) settings_.on_failed(status);
   }
   checkpointer_.reset();

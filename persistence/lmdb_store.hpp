@@ -32,11 +32,15 @@ struct StoreSettings {
   std::uint64_t uncovered_bytes_max = std::uint64_t{256} * 1024 * 1024;
   std::size_t checkpoint_slice_bytes = 4 * 1024 * 1024;  // of one LMDB transaction
   std::uint64_t disk_free_min = 0;  // bytes that must be free, or the disk counts as full; 0: any
-  Files* files = nullptr;           // the system's; tests have others
+  bool delivers = true;    // false: opened only to be checkpointed, so it ends as clean as it was
+  Files* files = nullptr;  // the system's; tests have others
   // From threads of the store. failed: for good, every later batch fails.
   std::function<void(bool full, const std::string& text)> on_disk_full;
   std::function<void(const Status&)> on_failed;
 };
+
+// The journal's id as the image keeps it; never 0, which stands for a copy without its journal.
+std::uint64_t store_of(const JournalId& id);
 
 class LmdbStore final : public MessageStore {
  public:

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "broker/cli/bench_command.hpp"
+#include "broker/cli/store_commands.hpp"
 
 namespace harrier::broker {
 namespace {
@@ -25,6 +26,9 @@ constexpr const char* kExamples = R"(Examples:
   harrier serve --config harrier.toml --set limits.message_max=64MiB
   harrier config > harrier.toml                   every key with its default
   harrier bench run --size 16                     load on a running broker
+  harrier inspect ./harrier-data --verify         what a stopped broker's directory holds
+  harrier backup ./harrier-data ./copy            of a running or stopped broker
+  harrier compact ./harrier-data                  gives unused space back
 
 Exit codes: 0 ended as asked, 1 internal error, 2 command line or configuration,
   3 data directory not usable, 4 cannot listen; of bench: 5 a check failed, 6 no result.)";
@@ -115,9 +119,10 @@ int run_serve(const Config& config, std::ostream& err, const ServeFunction& serv
   }
 }
 
-int run_bench(BenchCommand& bench, std::ostream& out, std::ostream& err) {
+template <class Command>
+int run_command(Command& command, std::ostream& out, std::ostream& err) {
   try {
-    return to_int(bench.run(out, err));
+    return to_int(command.run(out, err));
   } catch (const std::exception& error) {
     err << "harrier: internal error: " << error.what() << '\n';
     return to_int(ExitCode::Internal);
@@ -137,6 +142,7 @@ int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& 
   serve_command->footer(kServeExamples);
   add_serve_options(*serve_command, given);
   BenchCommand bench_command(app);
+  StoreCommands store_commands(app);
   CLI::App* const config_command = app.add_subcommand(
       "config",
       "Prints the configuration as TOML: the defaults, or what --config and --set make of it.");
@@ -149,7 +155,8 @@ int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& 
     return app.exit(error, out, err) == 0 ? to_int(ExitCode::Ok) : to_int(ExitCode::Usage);
   }
 
-  if (bench_command.parsed()) return run_bench(bench_command, out, err);
+  if (bench_command.parsed()) return run_command(bench_command, out, err);
+  if (store_commands.parsed()) return run_command(store_commands, out, err);
   Config config;
   if (const ConfigErrors errors = merge(given, config); !errors.empty()) {
     for (const std::string& error : errors) err << "harrier: " << error << '\n';

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The command line: harrier serve | config | bench | --version | --help. Parses, merges the
-// configuration file with the options (options win) and hands one Config to `serve`, which runs the
-// broker until it is told to stop. Exit codes are part of the interface (docs/operations.md);
-// messages go to `err`.
+// The command line: harrier serve | config | bench | inspect | backup | compact | --version |
+// --help. Parses, merges the configuration file with the options (options win) and hands one Config
+// to `serve`, which runs the broker until it is told to stop. Exit codes are part of the interface
+// (docs/operations.md); messages go to `err`.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@ enum class ExitCode : int {
   Ok = 0,
   Internal = 1,       // a fault of the broker
   Usage = 2,          // command line or configuration
-  DataDirectory = 3,  // not writable, or locked by another broker
+  DataDirectory = 3,  // not writable, locked by another broker, or damaged
   Listen = 4,         // address in use, not ours, or not permitted
   BenchViolated = 5,  // the load tool found something lost, doubled, damaged, ...
   BenchFailed = 6,    // the load tool could not carry the run out
