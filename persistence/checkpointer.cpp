@@ -114,6 +114,7 @@ Status Checkpointer::checkpoint(bool clean) {
   if (!status.ok()) return status;
   Image::Meta meta = meta_;
   meta.clean = clean;
+  meta.whole = true;
   if (delta != nullptr) {
     meta.journal = through;
     meta.next_content = std::max(meta.next_content, delta->content_max() + 1);
