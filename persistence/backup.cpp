@@ -27,6 +27,8 @@ using std::filesystem::copy_options;
 
 // Another process's progress tells nobody here: it is looked at so often.
 constexpr int kPauseMs = 20;
+// A checkpoint may begin between the look and the copy, and then the copy is worth nothing.
+constexpr int kCopiesMax = 10;
 constexpr unsigned kLooksPerSecond = 1'000 / kPauseMs;
 // What a journal in the copy begins with, before it is deleted.
 constexpr std::uint64_t kSegmentBytes = std::uint64_t{16} * 4096;
@@ -38,6 +40,15 @@ Status system_failure(const char* action, const std::string& path, const std::er
 std::string parent_of(const std::string& path) {
   const auto parent = std::filesystem::path(path).parent_path();
   return parent.empty() ? "." : parent.string();
+}
+
+Status meta_of(const std::string& path, Image::Meta& out) {
+  std::unique_ptr<Image> image;
+  Status status = Image::open_to_read(path, Image::Access::Reading, image);
+  if (!status.ok()) return status;
+  std::unique_ptr<Image::Snapshot> snapshot;
+  if (status = image->snapshot(snapshot); !status.ok()) return status;
+  return snapshot->meta(out);
 }
 
 class Backup {
@@ -158,9 +169,17 @@ Status Backup::copy_running(bool& ended) {
   std::unique_ptr<Image> image;
   status = Image::open_to_read(source_image_, Image::Access::ReadingBeside, image);
   if (!status.ok()) return status;
-  if (status = wait_until_covered(*image, ended); !status.ok() || ended) return status;
-  HARRIER_CRASH_POINT("backup-covered");
-  return image->copy_to(draft_image_, true);
+  for (int copies = 0; copies < kCopiesMax; ++copies) {
+    if (status = wait_until_covered(*image, ended); !status.ok() || ended) return status;
+    if (status = image->copy_to(draft_image_, true); !status.ok()) return status;
+    Image::Meta meta;
+    if (status = meta_of(draft_image_, meta); !status.ok() || meta.whole) return status;
+    std::error_code error;
+    std::filesystem::remove(draft_image_, error);
+    if (error) return system_failure("delete", draft_image_, error);
+  }
+  return Status::failed("the broker was in the middle of a checkpoint " +
+                        std::to_string(kCopiesMax) + " times; try again when it has less to do");
 }
 
 Status Backup::wait_until_covered(Image& image, bool& ended) {
@@ -170,7 +189,7 @@ Status Backup::wait_until_covered(Image& image, bool& ended) {
       if (Status status = image.snapshot(snapshot); !status.ok()) return status;
       Image::Meta meta;
       if (Status status = snapshot->meta(meta); !status.ok()) return status;
-      if (meta.journal >= result_.confirmed) return {};
+      if (meta.whole && meta.journal >= result_.confirmed) return {};
     }
     Outcome outcome{};
     Status status = lock_.take(options_.directory, DirectoryLock::Create::No, outcome);
@@ -185,17 +204,14 @@ Status Backup::wait_until_covered(Image& image, bool& ended) {
 }
 
 Status Backup::copy_stopped() {
-  Image::Meta meta;
   {
     std::unique_ptr<Image> image;
     Status status = Image::open_to_read(source_image_, Image::Access::Reading, image);
     if (!status.ok()) return status;
-    std::unique_ptr<Image::Snapshot> snapshot;
-    if (status = image->snapshot(snapshot); !status.ok()) return status;
-    if (status = snapshot->meta(meta); !status.ok()) return status;
-    snapshot.reset();
     if (status = image->copy_to(draft_image_, true); !status.ok()) return status;
   }
+  Image::Meta meta;
+  if (Status status = meta_of(draft_image_, meta); !status.ok()) return status;
   bool needed = false;
   if (Status status = copy_journal(meta, needed); !status.ok()) return status;
   return needed ? replay_in_copy() : Status();
@@ -214,6 +230,10 @@ Status Backup::copy_journal(const Image::Meta& meta, bool& needed) const {
   Status status = read_journal(options, meta.journal, pass, journal, replay);
   if (!status.ok()) return status;
   needed = replay.entries > 0;
+  if (!needed && !meta.whole) {
+    return Status::failed(source_image_ +
+                          " is half of a checkpoint, and the journal has not the rest");
+  }
   if (!needed) return {};
   const std::string folder = draft_ + "/journal";
   if (::mkdir(folder.c_str(), 0750) != 0) return io_failure("create", folder, errno);

@@ -111,6 +111,7 @@ Status Checkpointer::checkpoint(bool clean) {
   HARRIER_CRASH_POINT("checkpoint-begin");
   Image::Meta meta = meta_;
   meta.clean = clean;
+  meta.whole = true;
   Status status = image_.begin(writer_);
   if (status.ok() && delta != nullptr) {
     meta.journal = through;
@@ -229,6 +230,10 @@ Status Checkpointer::spend(std::size_t bytes) {
   spent_bytes_ += bytes;
   if (spent_bytes_ < settings_.slice_bytes) return writer_->status();
   spent_bytes_ = 0;
+  Image::Meta meta = meta_;
+  meta.clean = false;
+  meta.whole = false;
+  writer_->set_meta(meta);
   Status status = writer_->commit();
   garbage_left_ = garbage_left_ || writer_->garbage_left();
   writer_.reset();

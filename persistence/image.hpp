@@ -33,6 +33,9 @@ class Image {
     bool clean = true;               // nothing was delivered since that the image does not know of
     std::uint64_t next_content = 1;  // ids below are used up
     std::uint64_t store = 0;         // says which journal belongs to it; its owner's to choose
+    // False: a part of what the journal says behind that position is here too, so this is a state
+    // only together with the journal. Never so if it is clean.
+    bool whole = true;
     friend bool operator==(const Meta&, const Meta&) = default;
   };
 

@@ -2,6 +2,7 @@
 #include "persistence/image_format.hpp"
 
 #include "persistence/crc32c.hpp"
+#include "protocol/check.hpp"
 
 namespace harrier::persistence::image {
 namespace {
@@ -15,6 +16,8 @@ constexpr std::size_t kEnqueuedAtBytes = 8;
 constexpr std::size_t kExpiryBytesMax = 9;
 constexpr std::size_t kMetaBodyBytes = 8 + 1 + 8 + 8;
 constexpr std::size_t kTextKeyHeadBytes = 1 + 1 + 2;
+
+enum class Mark : std::uint8_t { InUse = 0, Clean = 1, Partial = 2 };
 
 // The size of enqueued-at expiry, if `bytes` begin with them.
 std::optional<std::size_t> times_bytes(ByteView bytes) {
@@ -150,7 +153,9 @@ std::optional<std::uint64_t> content_bytes_of_tail(ByteView tail) {
 Bytes meta_body(const Image::Meta& meta) {
   Bytes body(kMetaBodyBytes);
   std::uint8_t* out = protocol::put_u64(body.data(), meta.journal);
-  out = protocol::put_u8(out, meta.clean ? 1 : 0);
+  HARRIER_CHECK(meta.whole || !meta.clean);
+  const Mark in_use = meta.whole ? Mark::InUse : Mark::Partial;
+  out = protocol::put_u8(out, static_cast<std::uint8_t>(meta.clean ? Mark::Clean : in_use));
   out = protocol::put_u64(out, meta.next_content);
   protocol::put_u64(out, meta.store);
   return body;
@@ -161,7 +166,10 @@ std::optional<Image::Meta> parse_meta(ByteView body) {
   ByteReader reader(body);
   Image::Meta meta;
   meta.journal = reader.u64();
-  meta.clean = reader.u8() != 0;
+  const std::uint8_t mark = reader.u8();
+  if (mark > static_cast<std::uint8_t>(Mark::Partial)) return std::nullopt;
+  meta.clean = mark == static_cast<std::uint8_t>(Mark::Clean);
+  meta.whole = mark != static_cast<std::uint8_t>(Mark::Partial);
   meta.next_content = reader.u64();
   meta.store = reader.u64();
   return meta;

@@ -6,7 +6,8 @@
 //
 //   value        = checksum:u32 body              CRC-32C of key and body, in every database
 //   meta         = "format" -> "harrier image" version:u32       (the same in all versions)
-//                | "state"  -> journal:u64 clean:u8 next-content:u64 store:u64
+//                | "state"  -> journal:u64 mark:u8 next-content:u64 store:u64
+//   mark         = 0 | 1 | 2                          in use; clean; in use, and not whole
 //   definitions  = kind:u8 0:u8 vhost-size:u16 vhost name -> definition    a key of <= 511 bytes
 //                | kind:u8 1:u8 digest:u64 nth:u32 -> definition           a longer one
 //   definition   = vhost:long name:long value:long

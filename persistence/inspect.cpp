@@ -117,6 +117,9 @@ Status Inspector::replay(ReplayedJournal& journal) {
 }
 
 void Inspector::compare_store(const ReplayedJournal& journal) {
+  if (!out_.meta.whole && out_.replay.entries == 0) {
+    damaged("store.mdb is half of a checkpoint, and the journal has not the rest");
+  }
   if (out_.meta.store == 0 && out_.replay.entries > 0) {
     damaged(
         "store.mdb is a copy that was made without a journal, and the journal beside it has "

@@ -75,6 +75,11 @@ Status LmdbStore::open_journal(Image::Meta& meta) {
   if (!status.ok()) return status;
   layers_->replayed(journal_->end());
   const std::uint64_t store = store_of(journal_->id());
+  if (!meta.whole && opened_.replay.entries == 0) {
+    return Status::failed(settings_.directory +
+                          ": store.mdb is half of a checkpoint, and the journal has not the rest; "
+                          "restore both from the same backup");
+  }
   if (meta.store == 0 && opened_.replay.entries > 0) {
     return Status::failed(settings_.directory +
                           ": store.mdb is a copy that was made without a journal, and the journal "

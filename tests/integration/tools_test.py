@@ -493,7 +493,7 @@ class Compact(ToolsTest):
         whole = self.folder / "whole"
         self.data.rename(whole)
         for point in ("compact-checkpointed", "compact-copied", "compact-before-swap",
-                      "compact-swapped", "checkpoint-before-commit", "open-clear-clean", "sweep"):
+                      "compact-swapped", "checkpoint-before-commit", "open-clear-clean"):
             with self.subTest(point=point):
                 shutil.copytree(whole, self.data)
                 done = subprocess.run([harness.PROGRAM, "compact", str(self.data)],
