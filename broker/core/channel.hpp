@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "broker/core/confirms.hpp"
+#include "broker/core/outstanding_declares.hpp"
 #include "broker/core/shard_message.hpp"
 #include "broker/core/window.hpp"
 #include "protocol/codec.hpp"
@@ -44,6 +45,9 @@ class Channel {
   void clear_touched() { touched_shards_ = 0; }
 
   void handle(const protocol::Method& method);
+  // While this channel waits for answers to its declares: may this one be sent behind them? Only
+  // if, as far as this shard knows, it cannot be refused and needs nothing of theirs.
+  bool may_follow(const protocol::QueueDeclare& method) const;
   void publish(protocol::Publish publish);
 
   void on(const protocol::BasicAck& method);  // the hot ones are called directly
@@ -137,6 +141,11 @@ class Channel {
   void declare_reply_to(const std::string& name, bool nowait);  // C-493
   void declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
                           bool nowait);
+  ReplyTo await(OutstandingDeclares::Declare& declare);
+  void send_declare(OutstandingDeclares::Declare& declare);
+  void on_declare_reply(Reply& reply);
+  void give_declared();
+  void send_declare_ok(const std::string& name, const Counted& counted);
   void answer_declared(const std::string& name, QueueId queue, bool nowait,
                        std::function<void()> if_missing);
   void bind_queue(std::string_view queue, std::string_view exchange, std::string_view routing_key,
@@ -179,6 +188,7 @@ class Channel {
   State state_ = State::Open;
   protocol::ContentAssembler assembler_;
   std::string last_queue_;  // "most recently declared"; empty = none
+  OutstandingDeclares declares_;
   std::uint64_t touched_shards_ = 0;
 
   std::unordered_map<std::uint32_t, Consumer> consumers_;

@@ -79,20 +79,79 @@ void Channel::on(const protocol::QueueDeclare& method) {
   declare_at_control(wanted, arguments, method.nowait);
 }
 
+bool Channel::may_follow(const protocol::QueueDeclare& method) const {
+  const std::string name = without_line_feeds(method.queue);
+  if (method.passive || name.empty() || name.starts_with("amq.")) return false;
+  if (!declares_.takes_more() || declares_.contains(name)) return false;
+  if (session_.vhost().topology->find_queue(name) != nullptr) return false;
+  try {
+    check_queue_arguments(name, session_.vhost().name, method.durable, method.exclusive,
+                          method.auto_delete, method.arguments);
+  } catch (const AmqpError&) {
+    return false;  // refused when its turn comes
+  }
+  return true;
+}
+
 void Channel::declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
                                  bool nowait) {
   if (wanted.owner != 0) session_.own_exclusive();
+  wanted.arguments = arguments;
+  send_declare(declares_.add(std::move(wanted), nowait));
+}
+
+ReplyTo Channel::await(OutstandingDeclares::Declare& declare) {
+  const ReplyTo to = session_.park_followed([this](Reply& reply) { on_declare_reply(reply); });
+  declare.token = to.token;
+  return to;
+}
+
+void Channel::send_declare(OutstandingDeclares::Declare& declare) {
+  const ReplyTo to = await(declare);
   DeclareQueue change;
-  change.queue = wanted;
-  change.queue.arguments = arguments;
+  change.queue = declare.wanted;
   change.preferred = engine().self();
-  change_definitions(std::move(change), [this, wanted, arguments, nowait](Reply& reply) {
-    const auto& declared = std::get<QueueDeclared>(reply.result);
-    const auto again = [this, wanted, arguments, nowait] {
-      declare_at_control(wanted, arguments, nowait);
-    };
-    answer_declared(declared.name, declared.queue, nowait, again);
-  });
+  engine().send(kControlShard, ControlRequest{to, session_.vhost().name, std::move(change)});
+}
+
+// A queue that the request has made is empty: only one that was there already has to be asked.
+void Channel::on_declare_reply(Reply& reply) {
+  OutstandingDeclares::Declare& declare = declares_.of_token(reply.to.token);
+  if (std::holds_alternative<QueueMissing>(reply.result)) {  // it went while we asked
+    send_declare(declare);
+    return;
+  }
+  if (auto* declared = std::get_if<QueueDeclared>(&reply.result)) {
+    if (declare.wanted.name.empty()) declare.wanted.name = std::move(declared->name);
+    if (!declared->created) {
+      const ReplyTo to = await(declare);
+      engine().send_to_queue(declared->queue, CountQueue{declared->queue, to});
+      return;  // perhaps answered within the call
+    }
+    declares_.answer(declare, Counted{});
+  } else if (auto* refused = std::get_if<Refused>(&reply.result)) {
+    declares_.answer(declare, std::move(*refused));
+  } else {
+    declares_.answer(declare, std::get<Counted>(reply.result));
+  }
+  give_declared();
+}
+
+// Answers in order. A refusal closes the channel once those behind it are answered too: they may
+// have been carried out, and who reads the close can rely on what it sees.
+void Channel::give_declared() {
+  while (!declares_.empty() && declares_.front().answered()) {
+    OutstandingDeclares::Declare& declare = declares_.front();
+    if (auto* refused = std::get_if<Refused>(&declare.answer)) {
+      if (session_.parked()) return;
+      AmqpError error(refused->code, std::move(refused->explanation));
+      declares_.clear();
+      throw error;
+    }
+    last_queue_ = declare.wanted.name;
+    if (!declare.nowait) send_declare_ok(last_queue_, std::get<Counted>(declare.answer));
+    declares_.pop();
+  }
 }
 
 void Channel::declare_passive(const std::string& name, bool nowait) {
@@ -112,15 +171,17 @@ void Channel::answer_declared(const std::string& name, QueueId queue, bool nowai
       return;
     }
     last_queue_ = name;
-    if (nowait) return;
-    const Counted& counted = std::get<Counted>(reply.result);
-    protocol::QueueDeclareOk ok;
-    ok.queue = name;
-    ok.message_count = counted.messages;
-    ok.consumer_count = counted.consumers;
-    send(ok);
+    if (!nowait) send_declare_ok(name, std::get<Counted>(reply.result));
   });
   engine().send_to_queue(queue, CountQueue{queue, to});
+}
+
+void Channel::send_declare_ok(const std::string& name, const Counted& counted) {
+  protocol::QueueDeclareOk ok;
+  ok.queue = name;
+  ok.message_count = counted.messages;
+  ok.consumer_count = counted.consumers;
+  send(ok);
 }
 
 void Channel::on(const protocol::QueueBind& method) {

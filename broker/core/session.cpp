@@ -42,6 +42,10 @@ std::size_t Session::receive_frames(ByteView input) {
     const ByteView rest = input.subspan(used);
     const protocol::FrameResult result = protocol::read_frame(rest, payload_max());
     if (result.status == FrameStatus::Incomplete) break;
+    if (parked_ && !may_follow(result)) {
+      followed_ = false;  // it waits, and all behind it
+      break;
+    }
     if (result.status != FrameStatus::Complete) {
       frame_error(rest, result.status);
       continue;
@@ -54,7 +58,7 @@ std::size_t Session::receive_frames(ByteView input) {
 }
 
 bool Session::wants_input() const {
-  return phase_ != Phase::Gone && !parked_ && !blocked_ && !waiting_for_window_ &&
+  return phase_ != Phase::Gone && (!parked_ || followed_) && !blocked_ && !waiting_for_window_ &&
          output_.size() < engine_.options().output_high_bytes;
 }
 
@@ -119,27 +123,41 @@ void Session::on_failure(protocol::MethodId method, const std::exception& failur
 
 ReplyTo Session::park(unsigned answers, OnReply then) {
   parked_ = true;
+  followed_ = false;
   outstanding_ = answers;
   on_reply_ = std::move(then);
-  return {id_, ++token_};
+  return {id_, first_token_ = ++token_};
+}
+
+ReplyTo Session::park_followed(OnReply then) {
+  if (parked_) {
+    ++outstanding_;
+    return {id_, ++token_};
+  }
+  const ReplyTo to = park(1, std::move(then));
+  followed_ = true;
+  return to;
 }
 
 void Session::unpark() {
-  parked_ = false;
-  outstanding_ = 0;
-  on_reply_ = nullptr;
+  abandon_wait();
   engine_.mark_dirty(*this);
 }
 
+// What was asked is no longer waited for; the replies that are still to come find nobody.
+void Session::abandon_wait() {
+  parked_ = followed_ = false;
+  outstanding_ = 0;
+  on_reply_ = nullptr;
+}
+
 void Session::on_reply(Reply& reply) {
-  if (outstanding_ == 0 || reply.to.token != token_) return;  // asked before the peer went
+  const bool awaited = reply.to.token - first_token_ <= token_ - first_token_;
+  if (outstanding_ == 0 || !awaited) return;  // asked before the peer went
   engine_.mark_dirty(*this);
-  if (--outstanding_ > 0) {
-    guarded(current_channel_, current_method_, [&] { on_reply_(reply); });
-    return;
-  }
-  parked_ = false;
-  const OnReply then = std::exchange(on_reply_, nullptr);
+  // Not run in place: it may park anew, or close all.
+  const OnReply then = outstanding_ > 1 ? on_reply_ : std::exchange(on_reply_, nullptr);
+  if (--outstanding_ == 0) abandon_wait();
   guarded(current_channel_, current_method_, [&] { then(reply); });
 }
 

@@ -93,6 +93,10 @@ class Session {
   // runs for each reply, in the context of the channel and method of now; it may throw AmqpError
   // and may park again.
   ReplyTo park(unsigned answers, OnReply then);
+  // Parks for one reply, or for one more if parked in this way already, always with the same
+  // `then`. Meanwhile frames that Channel::may_follow lets through are taken, until the first one
+  // that it does not.
+  ReplyTo park_followed(OnReply then);
   void unpark();  // for waits that no Reply ends
   bool parked() const { return parked_; }
   void await_window();                          // too much is on its way to another shard
@@ -142,6 +146,7 @@ class Session {
   void on_channel_method(Channel& channel, const protocol::Frame& frame);
   void on_content(Channel& channel, const protocol::Frame& frame);
   void on_closing_frame(const protocol::Frame& frame);
+  bool may_follow(const protocol::FrameResult& result);
   bool must_block(const protocol::Frame& frame);
   void frame_error(protocol::ByteView input, protocol::FrameStatus status);
   protocol::Method decode(const protocol::Frame& frame);
@@ -153,6 +158,7 @@ class Session {
                         protocol::MethodId method);
   void close_by_peer();
   void release_all(std::function<void()> then);
+  void abandon_wait();
 
   Channel* find_channel(const ChannelRef& ref);
   Channel* find_channel(std::uint16_t number);
@@ -194,7 +200,9 @@ class Session {
   std::vector<std::pair<std::uint16_t, std::uint32_t>> credit_due_;
 
   bool parked_ = false;
+  bool followed_ = false;  // parked, but more of the same may come
   unsigned outstanding_ = 0;
+  std::uint32_t first_token_ = 0;  // of this wait; replies to older ones are ignored
   std::uint32_t token_ = 0;
   OnReply on_reply_;
   std::uint16_t current_channel_ = 0;

@@ -196,6 +196,20 @@ void Session::on_channel_method(Channel& channel, const Frame& frame) {
   });
 }
 
+// While a channel waits for answers to its declares, another declare of it may be taken, so that
+// they share a flush. Everything else waits until all are answered.
+bool Session::may_follow(const protocol::FrameResult& result) {
+  const Frame& frame = result.frame;
+  if (result.status != FrameStatus::Complete || phase_ != Phase::Running) return false;
+  if (!is(frame, FrameType::Method) || frame.channel != current_channel_) return false;
+  if (protocol::peek_method(frame.payload) != protocol::QueueDeclare::kId) return false;
+  const Channel* channel = find_channel(frame.channel);
+  protocol::QueueDeclare declare;
+  return channel != nullptr &&
+         protocol::decode_as(frame.payload, declare) == protocol::DecodeStatus::Ok &&
+         channel->may_follow(declare);
+}
+
 // Mistakes in the order of frames are the connection's, also on a channel that is closing (C-135).
 void Session::on_content(Channel& channel, const Frame& frame) {
   const std::uint16_t number = channel.number();
@@ -223,6 +237,7 @@ void Session::close_channel(Channel& channel, const AmqpError& error, MethodId m
                      protocol::reply_text(error.code(), error.explanation()));
   channel.set_state(Channel::State::Closing);
   channel.assembler().reset();
+  abandon_wait();
   const std::uint16_t number = channel.number();
   release_channel(channel,
                   [this, number, code = error.code(), explanation = error.explanation(), method] {
@@ -242,6 +257,7 @@ void Session::close_connection(ReplyCode code, std::string_view explanation, Met
   engine_.log(code == ReplyCode::ConnectionForced ? 1 : 2, name() + ": " + text);
   phase_ = Phase::Closing;
   blocked_ = waiting_for_window_ = false;
+  abandon_wait();
   release_all([this, code, text = std::move(text), method] {
     channels_.clear();
     last_channel_ = nullptr;
@@ -285,11 +301,7 @@ void Session::close_silently() { drain(engine_.options().close_grace_ms); }
 void Session::force_close(const std::string& reason) {
   // On its way out already: its release is under way, and has its deadline.
   if (phase_ == Phase::Closing || phase_ == Phase::Gone) return;
-  if (parked_) {  // whatever was asked is no longer waited for; the cleanup finds what came of it
-    parked_ = false;
-    outstanding_ = 0;
-    ++token_;
-  }
+  abandon_wait();  // the cleanup finds what came of it
   if (phase_ == Phase::Running) {
     close_connection(ReplyCode::ConnectionForced, reason, {});
   } else {
@@ -301,9 +313,7 @@ void Session::force_close(const std::string& reason) {
 void Session::peer_gone() {
   if (phase_ == Phase::Gone) return;
   phase_ = Phase::Gone;
-  parked_ = false;
-  outstanding_ = 0;
-  ++token_;
+  abandon_wait();
   output_.clear();
   phase_deadline_ = next_send_look_ = next_receive_look_ = 0;
   heartbeat_s_ = 0;

@@ -21,7 +21,8 @@ namespace harrier::broker {
 
 using protocol::MessagePtr;
 
-// Where the answer to a request goes: the one operation that a parked connection waits for.
+// Where the answer to a request goes: to the wait of a parked connection. The token tells its waits
+// apart, and what it asked for within one.
 struct ReplyTo {
   ConnectionId connection{};
   std::uint32_t token = 0;  // 0: nobody waits

@@ -148,8 +148,14 @@ class SessionFixture : public testing::Test {
     ASSERT_EQ(session.receive(header), header.size());
   }
 
-  static std::vector<std::string> said(Session& session) {
-    std::vector<std::string> names;
+  template <class M>
+  static void append(Bytes& bytes, std::uint16_t channel, const M& method) {
+    const std::size_t at = bytes.size();
+    bytes.resize(at + protocol::frame_size(method));
+    protocol::encode_frame(channel, method, bytes.data() + at);
+  }
+
+  static Bytes take_output(Session& session) {
     Bytes bytes;
     while (!session.output().empty()) {
       std::array<protocol::ByteView, 1> slice;
@@ -157,6 +163,12 @@ class SessionFixture : public testing::Test {
       bytes.insert(bytes.end(), slice[0].begin(), slice[0].end());
       session.output().consume(slice[0].size());
     }
+    return bytes;
+  }
+
+  static std::vector<std::string> said(Session& session) {
+    std::vector<std::string> names;
+    const Bytes bytes = take_output(session);
     protocol::ByteView rest = bytes;
     while (!rest.empty()) {
       const auto result = protocol::read_frame(rest, 0);
