@@ -21,16 +21,6 @@ bool is_looked_at(HeadersMode mode, std::string_view name) {
   return with_x ? name != "x-match" : !name.starts_with("x-");
 }
 
-std::uint64_t hash_value(const FieldValue& value) {
-  constexpr std::uint64_t kIntegerSeed = 'i';
-  // Integers are equal across widths (C-525), all else only to their own type.
-  if (const auto integer = value.as_integer()) {
-    return hash_id(static_cast<std::uint64_t>(*integer) ^ kIntegerSeed << 56);
-  }
-  if (const auto truth = value.as_bool()) return hash_id(*truth ? 't' : 'f');
-  return hash_text(protocol::as_text(value.payload), static_cast<unsigned char>(value.tag));
-}
-
 std::uint64_t presence_pair(std::string_view name) { return hash_text(name, 'V'); }
 
 std::uint64_t value_pair(std::string_view name, const FieldValue& value) {
@@ -74,6 +64,16 @@ const FieldValue* find_header(const HeadersScratch& message, std::string_view na
 }
 
 }  // namespace
+
+std::uint64_t hash_value(const FieldValue& value) {
+  constexpr std::uint64_t kIntegerSeed = 'i';
+  // Integers are equal across widths (C-525), all else only to their own type.
+  if (const auto integer = value.as_integer()) {
+    return hash_id(static_cast<std::uint64_t>(*integer) ^ kIntegerSeed << 56);
+  }
+  if (const auto truth = value.as_bool()) return hash_id(*truth ? 't' : 'f');
+  return hash_text(protocol::as_text(value.payload), static_cast<unsigned char>(value.tag));
+}
 
 HeadersMode parse_x_match(TableView arguments) {
   const std::optional<FieldValue> value = arguments.find("x-match");

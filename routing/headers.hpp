@@ -24,6 +24,9 @@ enum class HeadersMode : std::uint8_t { All, Any, AllWithX, AnyWithX };
 // Throws AmqpError 406 with the texts of C-522.
 HeadersMode parse_x_match(protocol::TableView arguments);
 
+// The same for values that are equal (C-525).
+std::uint64_t hash_value(const protocol::FieldValue& value);
+
 // Memory that a match needs and leaves behind for the next one; one per thread.
 struct HeadersScratch {
   struct Header {

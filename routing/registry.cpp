@@ -33,8 +33,42 @@ Pattern parse_binding_key(std::string_view key) {
   return std::get<Pattern>(std::move(parsed));
 }
 
+// The same for a name in every run, whatever its id.
+std::uint64_t name_hash(const TopologyData& data, Destination destination) {
+  constexpr std::uint64_t kExchangeSeed = 'x';
+  constexpr std::uint64_t kQueueSeed = 'q';
+  return destination.is_exchange()
+             ? hash_text(data.find_exchange(destination.exchange())->definition->name,
+                         kExchangeSeed)
+             : hash_text(data.find_queue(destination.queue())->name, kQueueSeed);
+}
+
+// What the source's type asks of a binding. `queue` is null where the destination is an exchange.
+void check_binding(const Exchange& source, const Binding& binding, const QueueEntry* queue) {
+  switch (source.type) {
+    case ExchangeType::Headers:
+      parse_x_match(binding.arguments);
+      break;
+    case ExchangeType::Topic:
+      parse_binding_key(binding.routing_key);
+      break;
+    case ExchangeType::ConsistentHash:
+      parse_weight(binding.routing_key);
+      break;
+    case ExchangeType::LocalRandom:
+      check_local_random_binding(binding.routing_key, queue);
+      break;
+    case ExchangeType::Direct:
+    case ExchangeType::Fanout:
+    case ExchangeType::ModulusHash:
+    case ExchangeType::Random:
+      break;
+  }
+}
+
 struct AddBinding {
   const BindingTable::Record& binding;
+  const TopologyData& data;
   void operator()(DirectMatcher& direct) const { direct.add(binding.key, binding.destination); }
   void operator()(FanoutMatcher& fanout) const { fanout.add(binding.destination); }
   void operator()(TopicMatcher& topic) const {
@@ -43,10 +77,21 @@ struct AddBinding {
   void operator()(HeadersMatcher& headers) const {
     headers.add(binding.table(), binding.destination);
   }
+  void operator()(ConsistentHashMatcher& hash) const {
+    hash.add(parse_weight(binding.key->view()), binding.destination,
+             name_hash(data, binding.destination));
+  }
+  void operator()(ModulusHashMatcher& hash) const {
+    hash.add(binding.destination, name_hash(data, binding.destination));
+  }
+  void operator()(RandomMatcher& random) const {
+    random.add(binding.destination, name_hash(data, binding.destination));
+  }
 };
 
 struct RemoveBinding {
   const BindingTable::Record& binding;
+  const TopologyData& data;
   bool operator()(DirectMatcher& direct) const {
     return direct.remove(binding.key->view(), binding.destination);
   }
@@ -56,6 +101,15 @@ struct RemoveBinding {
   }
   bool operator()(HeadersMatcher& headers) const {
     return headers.remove(binding.table(), binding.destination);
+  }
+  bool operator()(ConsistentHashMatcher& hash) const {
+    return hash.remove(parse_weight(binding.key->view()), binding.destination);
+  }
+  bool operator()(ModulusHashMatcher& hash) const {
+    return hash.remove(binding.destination, name_hash(data, binding.destination));
+  }
+  bool operator()(RandomMatcher& random) const {
+    return random.remove(binding.destination, name_hash(data, binding.destination));
   }
 };
 
@@ -109,7 +163,7 @@ struct Registry::Impl {
     const BindingTable::Record& record = bindings.at(slot);
     const ExchangeId source = record.source;
     removed.bindings.push_back(describe(record));
-    HARRIER_CHECK(std::visit(RemoveBinding{record}, edit_matcher(source)));
+    HARRIER_CHECK(std::visit(RemoveBinding{record, data}, edit_matcher(source)));
     bindings.erase(slot);
     const bool last = bindings.first_from(source) == BindingTable::kNone;
     if (last && data.find_exchange(source)->definition->auto_delete) doomed.push_back(source);
@@ -192,12 +246,13 @@ const QueueEntry* Registry::find_queue(QueueId id) const { return impl_->data.fi
 
 const Exchange& Registry::add_exchange(Exchange exchange) {
   HARRIER_CHECK(find_exchange(exchange.name) == nullptr);
+  Matcher matcher = make_matcher(exchange.type, exchange.arguments);  // throws before any change
   impl_->begin_change();
   exchange.id = static_cast<ExchangeId>(++impl_->last_exchange_id);
   auto* node = new ExchangeNode;
   auto ref = Ref<ExchangeNode>::adopt(node);
   node->definition = std::make_shared<const Exchange>(std::move(exchange));
-  node->matcher = make_matcher(node->definition->type);
+  node->matcher = std::move(matcher);
   impl_->data.exchanges_by_name.insert(node->definition);
   impl_->data.exchanges.insert(std::move(ref));
   return *node->definition;
@@ -250,8 +305,7 @@ bool Registry::bind(const Binding& binding) {
   const Exchange* source = find_exchange(binding.source);
   const std::optional<Destination> destination = impl_->destination_of(binding);
   HARRIER_CHECK(source != nullptr && destination.has_value());
-  if (source->type == ExchangeType::Headers) parse_x_match(binding.arguments);
-  if (source->type == ExchangeType::Topic) parse_binding_key(binding.routing_key);
+  check_binding(*source, binding, binding.to_exchange ? nullptr : find_queue(binding.destination));
   const TableView arguments = binding.arguments;
   BindingTable& table = impl_->bindings;
   if (table.find(source->id, *destination, binding.routing_key, arguments) != BindingTable::kNone) {
@@ -260,7 +314,7 @@ bool Registry::bind(const Binding& binding) {
   impl_->begin_change();
   const BindingTable::Record& record =
       table.insert(source->id, *destination, binding.routing_key, arguments);
-  std::visit(AddBinding{record}, impl_->edit_matcher(source->id));
+  std::visit(AddBinding{record, impl_->data}, impl_->edit_matcher(source->id));
   return true;
 }
 

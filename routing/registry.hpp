@@ -40,7 +40,7 @@ class Registry {
   const QueueEntry* find_queue(QueueId id) const;
 
   // Preconditions: the name is free. Ids are given by the registry for exchanges, by the caller for
-  // queues.
+  // queues. Throws AmqpError 406 for arguments that the exchange's type refuses.
   const Exchange& add_exchange(Exchange exchange);
   void add_queue(QueueEntry queue);
 
@@ -51,9 +51,9 @@ class Registry {
 
   bool has_bindings_from(std::string_view exchange) const;  // C-172
 
-  // Throws AmqpError 406 for arguments that the source's type refuses (C-185, C-522), with the
-  // pattern grammar's message for a bad binding key. Preconditions: source and destination exist.
-  // True if the binding is new (C-174).
+  // Throws AmqpError 406 for a key, arguments or a destination that the source's type refuses
+  // (C-185, C-499, C-506, C-522), with the pattern grammar's message for a bad pattern.
+  // Preconditions: source and destination exist. True if the binding is new (C-174).
   bool bind(const Binding& binding);
   Removed unbind(const Binding& binding);  // empty if there is no such binding (C-178, C-179)
 

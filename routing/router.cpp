@@ -2,6 +2,7 @@
 #include "routing/router.hpp"
 
 #include <algorithm>
+#include <variant>
 
 #include "protocol/check.hpp"
 #include "routing/route_cache.hpp"
@@ -18,34 +19,72 @@ struct Router::Impl {
   ScratchSet seen;                  // exchanges that are or were pending (C-189)
   std::vector<Destination> found;   // by the exchange that is being evaluated
   std::size_t sets = 0;             // of destinations that were found, by all exchanges together
-  bool saw_headers_exchange = false;
+  bool by_key_alone = true;         // what was found depends on nothing but the routing key
+  std::uint64_t random_state = 0;
 
-  void match(const ExchangeNode& node, const RouteRequest& request);
-  void match_key(const ExchangeNode& node, std::string_view key);
+  std::size_t match(const DirectMatcher& direct, const RouteRequest& request);
+  std::size_t match(const FanoutMatcher& fanout, const RouteRequest& request);
+  std::size_t match(const TopicMatcher& topic, const RouteRequest& request);
+  std::size_t match(const HeadersMatcher& headers, const RouteRequest& request);
+  std::size_t match(const ConsistentHashMatcher& consistent, const RouteRequest& request);
+  std::size_t match(const ModulusHashMatcher& modulus, const RouteRequest& request);
+  std::size_t match(const RandomMatcher& random, const RouteRequest& request);
   void visit(ExchangeId exchange) {
     if (seen.insert(static_cast<std::uint64_t>(exchange))) pending.push_back(exchange);
   }
   void resolve(const TopologyData& data, const RouteRequest& request, std::vector<QueueId>& out);
 };
 
-void Router::Impl::match_key(const ExchangeNode& node, std::string_view key) {
-  if (const auto* direct = std::get_if<DirectMatcher>(&node.matcher)) {
-    sets += direct->match(key, found);
-  } else if (const auto* topic = std::get_if<TopicMatcher>(&node.matcher)) {
-    sets += topic->match(key, topic_scratch, found);
-  }
+namespace {
+
+// All keys take part, as one value (C-501, C-507).
+std::uint64_t hash_keys(const RouteRequest& request) {
+  std::uint64_t hash = hash_text(request.routing_key);
+  for (const std::string& key : request.extra_keys) hash = hash_text(key, hash);
+  return hash;
 }
 
-void Router::Impl::match(const ExchangeNode& node, const RouteRequest& request) {
-  if (const auto* fanout = std::get_if<FanoutMatcher>(&node.matcher)) {
-    sets += fanout->match(found);
-  } else if (const auto* headers = std::get_if<HeadersMatcher>(&node.matcher)) {
-    saw_headers_exchange = true;
-    sets += headers->match(request.headers, headers_scratch, found);
-  } else {
-    match_key(node, request.routing_key);
-    for (const std::string& key : request.extra_keys) match_key(node, key);  // C-194, C-538
+}  // namespace
+
+std::size_t Router::Impl::match(const DirectMatcher& direct, const RouteRequest& request) {
+  std::size_t matched = direct.match(request.routing_key, found);
+  for (const std::string& key : request.extra_keys) matched += direct.match(key, found);  // C-194
+  return matched;
+}
+
+std::size_t Router::Impl::match(const FanoutMatcher& fanout, const RouteRequest&) {
+  return fanout.match(found);
+}
+
+std::size_t Router::Impl::match(const TopicMatcher& topic, const RouteRequest& request) {
+  std::size_t matched = topic.match(request.routing_key, topic_scratch, found);
+  for (const std::string& key : request.extra_keys) {  // C-538
+    matched += topic.match(key, topic_scratch, found);
   }
+  return matched;
+}
+
+std::size_t Router::Impl::match(const HeadersMatcher& headers, const RouteRequest& request) {
+  by_key_alone = false;
+  return headers.match(request.headers, headers_scratch, found);
+}
+
+std::size_t Router::Impl::match(const ConsistentHashMatcher& consistent,
+                                const RouteRequest& request) {
+  by_key_alone = by_key_alone && consistent.only_keys();
+  const std::uint64_t keys = consistent.only_keys() ? hash_keys(request) : 0;
+  return consistent.match(consistent.hash(keys, request.headers, request.properties), found);
+}
+
+std::size_t Router::Impl::match(const ModulusHashMatcher& modulus, const RouteRequest& request) {
+  return modulus.match(hash_keys(request), found);
+}
+
+std::size_t Router::Impl::match(const RandomMatcher& random, const RouteRequest&) {
+  by_key_alone = false;
+  constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15;  // odd: every state comes once (splitmix64)
+  random_state += kStep;
+  return random.match(hash_id(random_state), found);
 }
 
 namespace {
@@ -73,7 +112,7 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
   pending.clear();
   seen.clear();
   sets = 0;
-  saw_headers_exchange = false;
+  by_key_alone = true;
   visit(request.exchange->id);
   while (!pending.empty()) {
     const ExchangeNode* node = data.find_exchange(pending.back());
@@ -83,7 +122,8 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
     if (node->definition->name.empty()) {
       sets += match_default(data, request, found);
     } else {
-      match(*node, request);
+      sets +=
+          std::visit([&](const auto& matcher) { return match(matcher, request); }, node->matcher);
     }
     for (const Destination destination : found) {
       if (destination.is_exchange()) {
@@ -101,7 +141,7 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
   if (sets > 1) remove_duplicates(out);
 }
 
-Router::Router() : impl_(std::make_unique<Impl>()) {}
+Router::Router(std::uint64_t seed) : impl_(std::make_unique<Impl>()) { impl_->random_state = seed; }
 
 Router::~Router() = default;
 
@@ -112,7 +152,9 @@ void Router::route(const Topology& topology, const RouteRequest& request,
   const Exchange& exchange = *request.exchange;
   // The default exchange is one look-up anyway; what depends on more than the key is not cached.
   const bool cacheable = request.extra_keys.empty() && !exchange.name.empty() &&
-                         exchange.type != ExchangeType::Headers;
+                         exchange.type != ExchangeType::Headers &&
+                         exchange.type != ExchangeType::Random &&
+                         exchange.type != ExchangeType::LocalRandom;
   if (!cacheable) return impl_->resolve(data, request, out);
   const RouteCache::Key key{data.registry, data.version, exchange.id, request.routing_key};
   if (const std::vector<QueueId>* known = impl_->cache.find(key)) {
@@ -120,7 +162,7 @@ void Router::route(const Topology& topology, const RouteRequest& request,
     return;
   }
   impl_->resolve(data, request, out);
-  if (!impl_->saw_headers_exchange) impl_->cache.store(key, out);
+  if (impl_->by_key_alone) impl_->cache.store(key, out);
 }
 
 }  // namespace harrier::routing

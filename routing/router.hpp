@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "protocol/field_table.hpp"
+#include "protocol/properties.hpp"
 #include "routing/topology.hpp"
 
 namespace harrier::routing {
@@ -21,12 +22,14 @@ struct RouteRequest {
   const Exchange* exchange = nullptr;  // of the same snapshot
   std::string_view routing_key;
   std::span<const std::string> extra_keys;  // CC and BCC
-  protocol::TableView headers;              // only looked at by headers exchanges
+  protocol::TableView headers;              // looked at by headers exchanges and hash-header
+  protocol::PropertiesView properties{};    // looked at by hash-property
 };
 
 class Router {
  public:
-  Router();
+  // The choices of the random exchange types follow from the seed.
+  explicit Router(std::uint64_t seed = 0);
   ~Router();
 
   // Replaces `out` by the ids of every queue that gets a copy, each once (C-188, C-198), following

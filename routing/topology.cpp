@@ -9,11 +9,15 @@
 namespace harrier::routing {
 namespace {
 
-constexpr std::array<std::pair<ExchangeType, std::string_view>, 4> kTypeNames{{
+constexpr std::array<std::pair<ExchangeType, std::string_view>, 8> kTypeNames{{
     {ExchangeType::Direct, "direct"},
     {ExchangeType::Fanout, "fanout"},
     {ExchangeType::Topic, "topic"},
     {ExchangeType::Headers, "headers"},
+    {ExchangeType::ConsistentHash, "x-consistent-hash"},
+    {ExchangeType::ModulusHash, "x-modulus-hash"},
+    {ExchangeType::Random, "x-random"},
+    {ExchangeType::LocalRandom, "x-local-random"},
 }};
 
 }  // namespace
@@ -32,7 +36,11 @@ std::optional<ExchangeType> parse_exchange_type(std::string_view name) {
   return std::nullopt;
 }
 
-Matcher make_matcher(ExchangeType type) {
+void check_type_arguments(ExchangeType type, protocol::TableView arguments) {
+  if (type == ExchangeType::ConsistentHash) parse_hash_source(arguments);
+}
+
+Matcher make_matcher(ExchangeType type, protocol::TableView arguments) {
   switch (type) {
     case ExchangeType::Direct:
       return DirectMatcher{};
@@ -42,6 +50,13 @@ Matcher make_matcher(ExchangeType type) {
       return TopicMatcher{};
     case ExchangeType::Headers:
       return HeadersMatcher{};
+    case ExchangeType::ConsistentHash:
+      return ConsistentHashMatcher(parse_hash_source(arguments));
+    case ExchangeType::ModulusHash:
+      return ModulusHashMatcher{};
+    case ExchangeType::Random:
+    case ExchangeType::LocalRandom:
+      return RandomMatcher{};
   }
   return DirectMatcher{};
 }

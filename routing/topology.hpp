@@ -19,9 +19,20 @@ namespace harrier::routing {
 enum class QueueId : std::uint64_t {};     // never reused
 enum class ExchangeId : std::uint64_t {};  // never reused
 
-enum class ExchangeType : std::uint8_t { Direct, Fanout, Topic, Headers };
+enum class ExchangeType : std::uint8_t {
+  Direct,
+  Fanout,
+  Topic,
+  Headers,
+  ConsistentHash,
+  ModulusHash,
+  Random,
+  LocalRandom
+};
 std::string_view name(ExchangeType type);  // "direct"
 std::optional<ExchangeType> parse_exchange_type(std::string_view name);
+// Throws AmqpError 406 for arguments of an exchange that its type refuses (C-502).
+void check_type_arguments(ExchangeType type, protocol::TableView arguments);
 
 struct Exchange {
   ExchangeId id{};

@@ -10,11 +10,14 @@
 #include <string_view>
 #include <variant>
 
+#include "routing/consistent_hash.hpp"
 #include "routing/destination.hpp"
 #include "routing/direct.hpp"
 #include "routing/fanout.hpp"
 #include "routing/headers.hpp"
+#include "routing/modulus_hash.hpp"
 #include "routing/persistent_map.hpp"
+#include "routing/random.hpp"
 #include "routing/ref.hpp"
 #include "routing/text.hpp"
 #include "routing/topic.hpp"
@@ -22,10 +25,11 @@
 
 namespace harrier::routing {
 
-// In the order of ExchangeType.
-using Matcher = std::variant<DirectMatcher, FanoutMatcher, TopicMatcher, HeadersMatcher>;
+using Matcher = std::variant<DirectMatcher, FanoutMatcher, TopicMatcher, HeadersMatcher,
+                             ConsistentHashMatcher, ModulusHashMatcher, RandomMatcher>;
 
-Matcher make_matcher(ExchangeType type);
+// Throws AmqpError 406 for arguments that the type refuses.
+Matcher make_matcher(ExchangeType type, protocol::TableView arguments);
 
 // An exchange with its bindings. The definition never changes and is shared by all versions.
 struct ExchangeNode : RefCounted {

@@ -54,6 +54,7 @@ void Channel::on(const protocol::ExchangeDeclare& method) {
   }
   routing::Exchange exchange;
   exchange.alternate = check_exchange_arguments(name, vhost, method.arguments);
+  routing::check_type_arguments(*type, method.arguments);
   exchange.name = name;
   exchange.type = *type;
   exchange.durable = method.durable;

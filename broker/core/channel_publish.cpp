@@ -42,6 +42,7 @@ void Channel::publish(protocol::Publish publish) {
   request.exchange = &exchange;
   request.routing_key = message.routing_key();
   request.extra_keys = publish.extra_keys;
+  request.properties = properties;
   if (properties.has(protocol::kHeaders)) request.headers = properties.headers();
   engine().router().route(*session_.vhost().topology, request, routed_);
 

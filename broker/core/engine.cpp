@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -15,12 +16,20 @@ namespace {
 constexpr Millis kMemoryCheckMs = 10;
 constexpr std::size_t kNameBytes = 16;  // 128 bits make 22 characters
 
+// Each shard's own, so that shards do not choose in step.
+std::uint64_t routing_seed(const EngineWorld& world) {
+  std::array<std::uint8_t, 8> bytes{};
+  world.random(bytes);
+  return std::bit_cast<std::uint64_t>(bytes);
+}
+
 }  // namespace
 
 Engine::Engine(ShardId self, CoreOptions options, EngineWorld world)
     : self_(self),
       options_(std::move(options)),
       world_(std::move(world)),
+      router_(routing_seed(world_)),
       outboxes_(options_.shards),
       in_flight_to_(options_.shards, 0),
       processed_for_(options_.shards, 0) {

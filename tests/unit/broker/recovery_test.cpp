@@ -178,6 +178,55 @@ TEST_F(RecoveryTest, DurableDefinitionsComeBackAndOthersDoNot) {
   EXPECT_EQ(engines_[1]->info().queues, 1u);
 }
 
+// Where a key goes must not change with a restart: bindings come back in another order.
+TEST_F(RecoveryTest, HashExchangesPlaceKeysAsBefore) {
+  restart(2);
+  const auto make = [this](const std::string& name, routing::ExchangeType type) {
+    DeclareExchange change;
+    change.exchange.name = name;
+    change.exchange.type = type;
+    change.exchange.durable = true;
+    change.exchange.arguments.add("nonsense", "kept");
+    request(change);
+  };
+  make("consistent", routing::ExchangeType::ConsistentHash);
+  make("modulus", routing::ExchangeType::ModulusHash);
+  make("random", routing::ExchangeType::Random);
+  make("local", routing::ExchangeType::LocalRandom);
+  for (const std::string queue : {"d", "a", "c", "b"}) {
+    declare(queue, queue < "c" ? 0 : 1);
+    request(Bind{{"consistent", queue, false, queue == "a" ? "10" : "3", {}}, {}, false});
+    for (const char* exchange : {"modulus", "random", "local"}) {
+      request(Bind{{exchange, queue, false, "", {}}, {}, false});
+    }
+  }
+  const auto placed = [this](const char* exchange) {
+    std::vector<std::string> names;
+    routing::Router router;
+    for (int i = 0; i < 500; ++i) {
+      const std::string key = "key " + std::to_string(i);
+      std::vector<QueueId> reached;
+      router.route(*topology(1), {topology(1)->find_exchange(exchange), key, {}, {}}, reached);
+      EXPECT_EQ(reached.size(), 1u);
+      for (const QueueId queue : reached) names.push_back(topology(1)->find_queue(queue)->name);
+    }
+    return names;
+  };
+  const auto consistent = placed("consistent");
+  const auto modulus = placed("modulus");
+  EXPECT_EQ(std::set(consistent.begin(), consistent.end()).size(), 4u);
+  EXPECT_EQ(std::set(modulus.begin(), modulus.end()).size(), 4u);
+
+  const RestoreResult result = restart(3);
+  EXPECT_TRUE(result.errors.empty());
+  EXPECT_EQ(result.counts.bindings, 16u);
+  EXPECT_EQ(placed("consistent"), consistent);
+  EXPECT_EQ(placed("modulus"), modulus);
+  for (const char* exchange : {"random", "local"}) placed(exchange);
+  EXPECT_EQ(topology(1)->find_exchange("consistent")->type, routing::ExchangeType::ConsistentHash);
+  EXPECT_EQ(topology(1)->find_exchange("local")->type, routing::ExchangeType::LocalRandom);
+}
+
 // Redeclaring what came back is equivalent: the first answer's kind says so.
 TEST_F(RecoveryTest, ARestoredQueueCanBeDeclaredAgainAndDeleted) {
   restart(1);

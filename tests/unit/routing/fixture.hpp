@@ -24,17 +24,20 @@ struct ExchangeOptions {
   bool auto_delete = false;
   bool internal = false;
   std::optional<std::string> alternate = std::nullopt;
+  protocol::Table arguments = {};
 };
 
 // Routes against any snapshot; the result is sorted.
 inline Names route_on(routing::Router& router, const routing::Topology& topology,
                       std::string_view exchange, std::string_view key, const Names& extra_keys = {},
-                      const protocol::Table& headers = {}) {
+                      const protocol::Table& headers = {},
+                      const protocol::PropertiesView& properties = {}) {
   routing::RouteRequest request;
   request.exchange = topology.find_exchange(exchange);
   request.routing_key = key;
   request.extra_keys = extra_keys;
   request.headers = headers;
+  request.properties = properties;
   std::vector<routing::QueueId> out{routing::QueueId{12345}};  // route() replaces what is there
   router.route(topology, request, out);
   Names names;
@@ -65,6 +68,7 @@ struct Broker {
     made.auto_delete = options.auto_delete;
     made.internal = options.internal;
     made.alternate = std::move(options.alternate);
+    made.arguments = std::move(options.arguments);
     registry.add_exchange(std::move(made));
   }
 
@@ -95,8 +99,9 @@ struct Broker {
   }
 
   Names route(std::string_view exchange, std::string_view key, const Names& extra_keys = {},
-              const protocol::Table& headers = {}) {
-    return route_on(router, *registry.snapshot(), exchange, key, extra_keys, headers);
+              const protocol::Table& headers = {},
+              const protocol::PropertiesView& properties = {}) {
+    return route_on(router, *registry.snapshot(), exchange, key, extra_keys, headers, properties);
   }
 };
 

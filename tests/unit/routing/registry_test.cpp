@@ -63,10 +63,13 @@ TEST(Registry, PredeclaresExchanges) {  // C-150
 
 TEST(Registry, NamesTypes) {
   for (const auto type :
-       {ExchangeType::Direct, ExchangeType::Fanout, ExchangeType::Topic, ExchangeType::Headers}) {
+       {ExchangeType::Direct, ExchangeType::Fanout, ExchangeType::Topic, ExchangeType::Headers,
+        ExchangeType::ConsistentHash, ExchangeType::ModulusHash, ExchangeType::Random,
+        ExchangeType::LocalRandom}) {
     EXPECT_EQ(routing::parse_exchange_type(name(type)), type);
   }
   EXPECT_EQ(name(ExchangeType::Headers), "headers");
+  EXPECT_EQ(name(ExchangeType::LocalRandom), "x-local-random");
   EXPECT_EQ(routing::parse_exchange_type("Direct"), std::nullopt);
   EXPECT_EQ(routing::parse_exchange_type(""), std::nullopt);
 }

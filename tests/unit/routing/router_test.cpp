@@ -199,7 +199,9 @@ TEST(Alternate, AppliesToEveryType) {
   broker.queue("spare");
   broker.bind("amq.fanout", "spare", "");
   for (const auto type :
-       {ExchangeType::Direct, ExchangeType::Fanout, ExchangeType::Topic, ExchangeType::Headers}) {
+       {ExchangeType::Direct, ExchangeType::Fanout, ExchangeType::Topic, ExchangeType::Headers,
+        ExchangeType::ConsistentHash, ExchangeType::ModulusHash, ExchangeType::Random,
+        ExchangeType::LocalRandom}) {
     const std::string own_name(name(type));
     broker.exchange(own_name, type, {.alternate = "amq.fanout"});
     EXPECT_EQ(broker.route(own_name, "k", {"l"}), Names{"spare"}) << own_name;
