@@ -75,7 +75,7 @@ class Layers {
   std::unique_ptr<Delta> frozen_;
   JournalPosition covered_;
   JournalPosition frozen_through_ = 0;
-  JournalPosition through_;  // end of the newest entry
+  JournalPosition through_;              // end of the newest entry
   std::condition_variable entry_ended_;  // or freeze() has
   bool entry_begun_ = false;
   bool freezing_ = false;  // no entry begins, so that it gets its turn

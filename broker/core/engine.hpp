@@ -90,7 +90,7 @@ class Engine final : public Outlet {
   // Sessions with new output, a changed wish for input, or nothing left to live for.
   std::vector<ConnectionId> take_dirty();
   bool has_dirty() const { return !dirty_.empty(); }
-  void forget(ConnectionId id);               // after session.finished()
+  void forget(ConnectionId id);                  // after session.finished()
   void stop_delivering() { delivers_ = false; }  // every shard, before any of them is shut down
   void shut_down(const std::string& reason);     // closes every connection with 320
   EngineInfo info() const;
