@@ -186,11 +186,16 @@ void Server::open_store() {
   std::unique_ptr<persistence::LmdbStore> store;
   if (const auto status = persistence::LmdbStore::open(settings, store); !status.ok()) {
     throw StartError(ExitCode::DataDirectory,
-                     "cannot open the store in " + data_->path() + ": " + status.error());
+                     "cannot open the store in " + data_->path() + ": " + status.error() +
+                         (status.is_full() ? "; make room on the disk" : ""));
   }
   const persistence::Replay& replay = store->opened().replay;
-  if (replay.torn)
-    spdlog::info("the journal ends in an entry that was never whole: {}", *replay.torn);
+  if (replay.torn) {
+    spdlog::warn(
+        "the journal ends in an entry that is not whole: {}; it was cut off while it was written, "
+        "before anything in it was confirmed, unless the file was damaged since",
+        *replay.torn);
+  }
   store_ = std::move(store);
 }
 

@@ -49,7 +49,8 @@ Status open_environment(const std::string& path, std::uint64_t map_bytes, Image:
         {path, map_bytes, kDatabasesMax, kReadersMax, flush, write, lock}, out);
     if (code.ok()) return {};
     if (code.not_an_environment()) {
-      return Status::failed(path + " is not a store of Harrier, or its header is damaged");
+      return Status::failed(path + " is not a store of Harrier, or its header is damaged" +
+                            std::string(kRestoreRemedy));
     }
     if (!code.out_of_memory() || map_bytes / 2 < kMapBytesMin) {
       return code.status(path + " cannot be opened");
@@ -144,7 +145,8 @@ Status Image::open_others(lmdb::Transaction& transaction, bool is_new, const std
     const Code code = transaction.open(name, is_new, *database);
     if (code.ok()) continue;
     return code.status(is_new ? path + " cannot be created"
-                              : path + " is damaged: its database of " + name);
+                              : path + " is damaged: its database of " + name +
+                                    std::string(kRestoreRemedy));
   }
   return {};
 }
@@ -170,7 +172,9 @@ Status Image::check_format(lmdb::Transaction& transaction, const std::string& pa
   if (code.not_found()) return foreign(path);
   if (!code.ok()) return code.status(path + " cannot be opened");
   const std::optional<ByteView> body = image::unseal(key, value);
-  if (!body) return Status::failed(path + " is damaged: its format is unknown");
+  if (!body)
+    return Status::failed(path + " is damaged: its format is unknown" +
+                          std::string(kRestoreRemedy));
   if (body->size() != image::kFormatMark.size() + 4 ||
       protocol::as_text(body->first(image::kFormatMark.size())) != image::kFormatMark) {
     return foreign(path);

@@ -35,7 +35,7 @@ void Image::Writer::release(const image::MessageRow& row) {
   ContentState* const state = content_state(row.content);
   if (state == nullptr) return;
   if (state->references == 0) {
-    fail("the store is damaged: content " + std::to_string(row.content) +
+    fail("store.mdb is damaged: content " + std::to_string(row.content) +
          " has fewer references than there are");
     return;
   }
@@ -64,7 +64,7 @@ void Image::Writer::erase_one(QueueState& state, QueueId queue, Seq seq) {
   if (row) {
     discount(state, *row);
   } else {
-    fail("the store is damaged: a message that is to be erased");
+    fail("store.mdb is damaged: a message that is to be erased");
   }
   if (status_.ok()) good(messages_.erase(), kWhat);
 }
@@ -109,7 +109,7 @@ void Image::Writer::erase_range(QueueState& state, QueueId queue, Seq from, Seq 
   for (std::uint64_t erased = 0; erased < kErasedAtOnceMax; ++erased) {
     if (!status_.ok() || !seek_live(state, queue, seq) || seq > up_to) return;
     const auto row = image::parse_message(messages_.value());
-    if (!row) return fail("the store is damaged: a message that is to be erased");
+    if (!row) return fail("store.mdb is damaged: a message that is to be erased");
     discount(state, *row);
     if (!status_.ok() || !good(messages_.erase(), kWhat) || seq == kSeqMax) return;
     ++seq;
@@ -119,7 +119,7 @@ void Image::Writer::erase_range(QueueState& state, QueueId queue, Seq from, Seq 
   bool any = false;
   while (status_.ok() && seek_live(state, queue, seq) && seq <= up_to) {
     const auto row = image::parse_message(messages_.value());
-    if (!row) return fail("the store is damaged: a message that is to be erased");
+    if (!row) return fail("store.mdb is damaged: a message that is to be erased");
     state.counters.messages = minus(state.counters.messages, 1);
     state.counters.bytes = minus(state.counters.bytes, row->content_bytes);
     any = true;
@@ -183,7 +183,7 @@ bool Image::Writer::sweep_rows(std::size_t& budget) {
   const auto body = image::unseal(garbage_.key(), garbage_.value());
   const auto up_to = body ? image::parse_u64(*body) : std::nullopt;
   if (!up_to) {
-    fail("the store is damaged: a range of garbage");
+    fail("store.mdb is damaged: a range of garbage");
     return false;
   }
   Code code = messages_.seek(image::message_key(range.queue, range.seq));
@@ -197,7 +197,7 @@ bool Image::Writer::sweep_rows(std::size_t& budget) {
     }
     const auto row = image::parse_message(messages_.value());
     if (!row) {
-      fail("the store is damaged: a message that is to be swept");
+      fail("store.mdb is damaged: a message that is to be swept");
       return false;
     }
     release(*row);
@@ -216,7 +216,7 @@ bool Image::Writer::sweep_rows(std::size_t& budget) {
 bool Image::Writer::sweep_parts(std::size_t& budget) {
   const auto id = image::parse_garbage_parts_key(garbage_.key());
   if (!id) {
-    fail("the store is damaged: garbage of an unknown kind");
+    fail("store.mdb is damaged: garbage of an unknown kind");
     return false;
   }
   const std::size_t erased = erase_parts(*id, budget);

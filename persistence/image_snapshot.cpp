@@ -18,7 +18,9 @@ using protocol::ByteView;
 constexpr Seq kSeqMax = std::numeric_limits<Seq>::max();
 constexpr std::string_view kUnreadable = "the store cannot be read";
 
-Status damaged(const std::string& what) { return Status::failed("the store is damaged: " + what); }
+Status damaged(const std::string& what) {
+  return Status::failed("store.mdb is damaged: " + what + std::string(kRestoreRemedy));
+}
 
 std::string name_of(QueueId queue) {
   return "queue " + std::to_string(static_cast<std::uint64_t>(queue));

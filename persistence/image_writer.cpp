@@ -103,7 +103,7 @@ Image::Writer::QueueState* Image::Writer::queue_state(QueueId queue) {
     const auto body = image::unseal(key, value);
     const auto counters = body ? image::parse_queue(*body) : std::nullopt;
     if (!counters) {
-      fail("the store is damaged: the counters of a queue");
+      fail("store.mdb is damaged: the counters of a queue");
       return nullptr;
     }
     state.known = true;
@@ -124,7 +124,7 @@ bool Image::Writer::load_garbage(QueueId queue, SeqRanges& out) {
     const auto body = image::unseal(garbage_.key(), garbage_.value());
     const auto up_to = body ? image::parse_u64(*body) : std::nullopt;
     if (!up_to || *up_to < key->seq) {
-      fail("the store is damaged: a range of garbage");
+      fail("store.mdb is damaged: a range of garbage");
       return false;
     }
     out.add(key->seq, *up_to);
@@ -144,7 +144,7 @@ Image::Writer::ContentState* Image::Writer::content_state(std::uint64_t id) {
     const auto body = image::unseal(key, value);
     const auto row = body ? image::parse_content(*body) : std::nullopt;
     if (!row) {
-      fail("the store is damaged: the references of content " + std::to_string(id));
+      fail("store.mdb is damaged: the references of content " + std::to_string(id));
       return nullptr;
     }
     state = {true, true, row->references, row->size};
@@ -218,7 +218,7 @@ Code Image::Writer::insert_row(const QueueState& state, QueueId queue, Seq seq, 
 void Image::Writer::account_replaced(QueueState& state, Seq seq, ByteView old_value) {
   const auto old = image::parse_message(old_value);
   if (!old) {
-    fail("the store is damaged: a message that is to be replaced");
+    fail("store.mdb is damaged: a message that is to be replaced");
   } else if (state.garbage.end_of(seq)) {
     release(*old);  // counted out when it became garbage
   } else {
@@ -237,7 +237,7 @@ void Image::Writer::set_delivery_count(QueueId queue, Seq seq, std::uint32_t del
   const Bytes old(messages_.value().begin(), messages_.value().end());
   const auto row = image::unseal(key, old) ? image::parse_message(old) : std::nullopt;
   if (!row) {
-    fail("the store is damaged: a message that is to be redelivered");
+    fail("store.mdb is damaged: a message that is to be redelivered");
     return;
   }
   image::MessageRow changed = *row;
@@ -319,7 +319,7 @@ bool Image::Writer::definition_place(const Define& definition, Bytes& key, bool&
     const auto body = image::unseal(at, definitions_.value());
     const auto other = body ? image::parse_definition(at, *body) : std::nullopt;
     if (!other) {
-      fail("the store is damaged: a definition");
+      fail("store.mdb is damaged: a definition");
       return false;
     }
     const std::uint32_t ordinal = protocol::ByteReader(at.subspan(image::kDigestPrefixBytes)).u32();

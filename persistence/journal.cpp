@@ -205,6 +205,7 @@ Status Journal::begin_segment(std::uint64_t capacity) {
   header.follows = end_;
   header.flushed = flushed_;
   header.id = id_;
+  if (options_.flush && segment->ahead) header.written = segment->capacity;
   {
     const std::lock_guard lock(mutex_);
     if (header_) free_.push_back(current_);

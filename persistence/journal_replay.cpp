@@ -117,6 +117,11 @@ Status Replayer::load_file(std::uint64_t number, const std::string& path) {
     id_ = header->id;
     // Another number is what a file keeps from before it was recycled: not begun yet.
     if (header->number == number) segment.header = header;
+    const std::uint64_t size = segment.file->size_at_open();
+    if (segment.header && number >= segment_of(from_) && size < header->written) {
+      return Status::failed(path + " is truncated: it has " + std::to_string(size) + " of " +
+                            std::to_string(header->written) + " bytes. " + kRemedy);
+    }
   }
   segments_.push_back(std::move(segment));
   return {};

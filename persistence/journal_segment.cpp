@@ -54,7 +54,8 @@ JournalPage encode(SegmentHeader& header) {
   at = protocol::put_u64(at, header.capacity);
   at = protocol::put_u64(at, header.follows);
   at = protocol::put_u64(at, header.flushed);
-  protocol::put_raw(at, header.id);
+  at = protocol::put_raw(at, header.id);
+  protocol::put_u64(at, header.written);
   header.crc = crc32c(ByteView(page).subspan(kHeaderSummedFrom));
   protocol::put_u32(crc_at, header.crc);
   return page;
@@ -80,6 +81,7 @@ std::optional<SegmentHeader> decode_segment_header(ByteView file) {
   header.follows = reader.u64();
   header.flushed = reader.u64();
   std::ranges::copy(reader.raw(header.id.size()), header.id.begin());
+  header.written = reader.u64();
   const ByteView summed = file.subspan(kHeaderSummedFrom, kJournalPageBytes - kHeaderSummedFrom);
   if (crc32c(summed) != header.crc || header.capacity > kSegmentBytesMax ||
       header.follows >= journal_position(header.number, 0) || header.flushed > header.follows) {

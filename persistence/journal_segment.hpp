@@ -62,7 +62,8 @@ struct SegmentHeader {
   JournalPosition follows = 0;
   JournalPosition flushed = 0;
   JournalId id{};
-  std::uint32_t crc = 0;  // set by encoding and decoding
+  std::uint64_t written = 0;  // what was on disk of the file by then; 0: it grows
+  std::uint32_t crc = 0;      // set by encoding and decoding
   friend bool operator==(const SegmentHeader&, const SegmentHeader&) = default;
 };
 using JournalPage = std::array<std::uint8_t, kJournalPageBytes>;

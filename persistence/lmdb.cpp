@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <lmdb.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +27,37 @@ ByteView from_val(const MDB_val& val) {
   return {static_cast<const std::uint8_t*>(val.mv_data), val.mv_size};
 }
 
+// LMDB makes its table of readers as a file with holes and writes to it through memory: on a disk
+// that is full the first touch would be a SIGBUS. So its blocks are taken before, or open() fails.
+Code reserve_lock_file(const std::string& path, unsigned readers_max) {
+  constexpr std::uint64_t kSlotBytes = 64;
+  constexpr std::uint64_t kHeadSlots = 4;  // its head has two today
+  constexpr std::uint64_t kBlockBytes = 4'096;
+  const std::uint64_t slots = std::uint64_t{readers_max} + kHeadSlots;
+  const std::uint64_t bytes = (slots * kSlotBytes + kBlockBytes - 1) / kBlockBytes * kBlockBytes;
+  struct ::stat found {};
+  if (::stat(path.c_str(), &found) == 0) {
+    const std::uint64_t taken = static_cast<std::uint64_t>(found.st_blocks) * 512;
+    if (taken >= bytes) return {};  // perhaps in use: closing it would end this process's locks
+  }
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kFileMode);
+  if (file < 0) return Code(errno);
+  const int code = ::posix_fallocate(file, 0, static_cast<::off_t>(bytes));
+  ::close(file);  // nothing was written
+  return Code(code);
+}
+
+// LMDB makes EIO of a write that the end of the disk cut short, which leaves next to nothing free.
+// To take another EIO for that does no harm: nothing of the transaction counts, and the next
+// attempt writes all of it again.
+bool is_without_room(MDB_env* environment) {
+  constexpr std::uint64_t kRoomBytesMin = std::uint64_t{1} << 20;  // more than it writes at once
+  mdb_filehandle_t file = -1;
+  struct ::statvfs disk {};
+  if (mdb_env_get_fd(environment, &file) != 0 || ::fstatvfs(file, &disk) != 0) return false;
+  return std::uint64_t{disk.f_bavail} * disk.f_frsize < kRoomBytesMin;
+}
+
 }  // namespace
 
 bool Code::not_found() const { return value_ == MDB_NOTFOUND; }
@@ -44,6 +77,10 @@ Status Code::status(std::string_view what) const {
 // --- Environment ---
 
 Code Environment::open(const Options& options, std::unique_ptr<Environment>& out) {
+  if (options.lock) {
+    const Code reserved = reserve_lock_file(options.path + "-lock", options.readers_max);
+    if (!reserved.ok()) return reserved;
+  }
   MDB_env* raw = nullptr;
   if (const int code = mdb_env_create(&raw)) return Code(code);
   std::unique_ptr<Environment> environment(new Environment(raw));
@@ -105,8 +142,10 @@ void Transaction::reset() { mdb_txn_reset(transaction_); }
 Code Transaction::renew() { return Code(mdb_txn_renew(transaction_)); }
 
 Code Transaction::commit() {
+  MDB_env* const environment = mdb_txn_env(transaction_);
   // Freed in any case, also when it fails.
-  return Code(mdb_txn_commit(std::exchange(transaction_, nullptr)));
+  const int code = mdb_txn_commit(std::exchange(transaction_, nullptr));
+  return Code(code == EIO && is_without_room(environment) ? ENOSPC : code);
 }
 
 void Transaction::abort() {

@@ -116,7 +116,7 @@ Status check_missing(Environment& environment, std::uint64_t first, std::uint64_
 
 Status truncated(const std::string& path, std::uint64_t size, std::uint64_t wanted) {
   return Status::failed(path + " is truncated: it has " + std::to_string(size) + " of " +
-                        std::to_string(wanted) + " bytes");
+                        std::to_string(wanted) + " bytes" + std::string(kRestoreRemedy));
 }
 
 }  // namespace
@@ -133,12 +133,14 @@ Status check_header(const std::string& path) {
     const ::ssize_t size = ::pread(file.descriptor(), header.data(), header.size(), at);
     if (size < 0) return Status::failed(path + " cannot be read: " + error_text(errno));
     if (static_cast<std::size_t>(size) < header.size() || u32_at(header, kMagicAt) != kMagic) {
-      return Status::failed(path + " is not a store of Harrier, or its header is damaged");
+      return Status::failed(path + " is not a store of Harrier, or its header is damaged" +
+                            std::string(kRestoreRemedy));
     }
     const std::uint32_t found = u32_at(header, kPageSizeAt);
     if (!std::has_single_bit(found) || found < kPageBytesMin || found > kPageBytesMax ||
         (second && found != page_bytes)) {
-      return Status::failed(path + " is damaged: a page size of " + std::to_string(found));
+      return Status::failed(path + " is damaged: a page size of " + std::to_string(found) +
+                            std::string(kRestoreRemedy));
     }
     page_bytes = found;
   }

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "persistence/crash_point.hpp"
@@ -21,7 +23,22 @@ constexpr std::size_t kSlotsMax = 400'000;
 
 Status make_directory(const std::string& path) {
   if (::mkdir(path.c_str(), 0750) == 0 || errno == EEXIST) return {};
-  return Status::failed("cannot create " + path + ": " + std::strerror(errno));
+  return io_failure("create", path, errno);
+}
+
+// A new one is on disk before its journal is begun. Without it the journal would lack what it says
+// was checkpointed, and an empty one in its place would hide that.
+Status check_not_lost(const std::string& image, const std::string& journal) {
+  std::error_code error;
+  if (std::filesystem::exists(image, error) || error) return {};  // opening it tells the error
+  if (!std::filesystem::exists(journal, error)) return {};
+  std::filesystem::directory_iterator file(journal, error);
+  for (; !error && file != std::filesystem::directory_iterator(); file.increment(error)) {
+    if (!segment_number(file->path().filename().string())) continue;
+    return Status::failed(image + " is missing, though there is a journal beside it" +
+                          std::string(kRestoreRemedy));
+  }
+  return error ? io_failure("read", journal, error.value()) : Status();
 }
 
 }  // namespace
@@ -45,7 +62,10 @@ Status LmdbStore::open(const StoreSettings& settings, std::unique_ptr<LmdbStore>
 }
 
 Status LmdbStore::open_image(Image::Meta& meta) {
-  Status status = Image::open(settings_.directory + "/store.mdb", settings_.map_bytes, image_);
+  const std::string path = settings_.directory + "/store.mdb";
+  Status status = check_not_lost(path, settings_.directory + "/journal");
+  if (!status.ok()) return status;
+  status = Image::open(path, settings_.map_bytes, image_);
   if (!status.ok()) return status;
   std::unique_ptr<Image::Snapshot> snapshot;
   if (status = image_->snapshot(snapshot); !status.ok()) return status;
@@ -91,9 +111,11 @@ Status LmdbStore::open_journal(Image::Meta& meta) {
                           "both from the same backup");
   }
   opened_.clean = meta.clean && opened_.replay.entries == 0;
+  const bool marked = meta.store == store && !meta.clean;
   meta.store = store;
   meta.clean = false;
   meta.next_content = std::max(meta.next_content, layers_->content_max() + 1);
+  if (marked) return {};  // after a crash, perhaps on a disk without room for another page
   std::unique_ptr<Image::Writer> writer;
   if (status = image_->begin(writer); !status.ok()) return status;
   writer->set_meta(meta);

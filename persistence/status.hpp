@@ -7,11 +7,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "protocol/check.hpp"
 
 namespace harrier::persistence {
+
+// How the message about a file that cannot be repaired ends.
+inline constexpr std::string_view kRestoreRemedy = "; restore the data directory from a backup";
 
 class [[nodiscard]] Status {
  public:

@@ -36,13 +36,6 @@ class Faults(BrokerTest):
         ready.write_text(f"{call} {error}")
         ready.rename(self.switch)  # at once, never half of it
 
-    def publish_until(self, publisher, condition):
-        while not condition():
-            self.assertLess(publisher.published, MESSAGES_MAX, "nothing fails")
-            publisher.publish(1)
-            publisher.run_until(
-                lambda: condition() or publisher.confirmed == publisher.published, "publish")
-
     def test_full_disk_is_an_alarm(self):
         broker = self.start()
         publisher = Publisher(broker.port, "q")
@@ -50,8 +43,7 @@ class Faults(BrokerTest):
         publisher.publish_confirmed(MESSAGES)
         for _ in range(3):
             self.break_disk("write", errno.ENOSPC)
-            self.publish_until(publisher, lambda: publisher.blocked)
-            self.assertIn(b"low on disk", publisher.reason)
+            publisher.publish_until_blocked(broker, 1, MESSAGES_MAX)
             self.switch.unlink()
             publisher.run_until(lambda: not publisher.blocked, "the alarm's end")
             publisher.run_until(lambda: publisher.confirmed == publisher.published, "confirms")
@@ -71,7 +63,7 @@ class Faults(BrokerTest):
         self.assertEqual(publisher.confirmed, MESSAGES, "confirmed after the disk had failed")
         self.assertNotEqual(broker.wait_for_exit(), 0)
         wait_until(lambda: broker.output_ended, "the end of the broker's output")
-        self.assertIn(os.strerror(error), "\n".join(broker.lines))
+        self.assertRegex("\n".join(broker.lines), r"\[critical\].*" + os.strerror(error))
 
         self.switch.unlink()
         again = self.start()

@@ -2,6 +2,7 @@
 """What the tests of trouble with the disk share: persistent messages with confirms, over a raw
 connection, and the damage that is done to files."""
 
+import os
 import select
 import socket
 import struct
@@ -99,6 +100,25 @@ class Publisher:
         self.publish(count)
         self.run_until(lambda: self.confirmed == self.published, "confirms")
 
+    def publish_until_blocked(self, broker, batch, most):
+        """One is told at the first publish of an alarm: what was under way when the disk ran full
+        is only not confirmed."""
+        alarms = sum("disk alarm: " in line for line in broker.lines)
+
+        def alarmed():
+            return sum("disk alarm: " in line for line in broker.lines) > alarms
+
+        while not self.blocked and not alarmed():
+            if self.published >= most:
+                raise AssertionError("the disk is full and nobody says so")
+            self.publish(batch)
+            harness.wait_until(lambda: self.turn(0.05) and self.confirmed == self.published or
+                               self.blocked or alarmed(), "confirms or an alarm")
+        self.publish(1)
+        self.run_until(lambda: self.blocked, "connection.blocked")
+        if b"low on disk" not in self.reason:
+            raise AssertionError(f"blocked for {self.reason}")
+
     def close(self):
         self.client.socket.close()
 
@@ -137,9 +157,9 @@ class Tmpfs:
     def unmount(self):
         subprocess.run(["umount", "-l", str(self.folder)], check=True)
 
-    def fill(self, name="ballast"):
-        """A file that takes all the room there is."""
-        path = self.folder / name
+    def fill(self, leave=0):
+        """A file that takes all the room there is, but so many bytes."""
+        path = self.folder / "ballast"
         with open(path, "ab", buffering=0) as ballast:
             for size in (1 << 20, 1 << 12):
                 try:
@@ -147,6 +167,7 @@ class Tmpfs:
                         ballast.write(bytes(size))
                 except OSError:
                     pass
+        os.truncate(path, path.stat().st_size - leave)
         return path
 
 

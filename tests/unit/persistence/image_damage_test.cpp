@@ -114,7 +114,9 @@ TEST_F(ImageDamageTest, AForeignFileIsNotTouched) {
   image_.reset();
   const std::string text = "This is a diary, not a database.\n" + std::string(10'000, '.');
   write_file(text);
-  EXPECT_EQ(open_fails().error(), path() + " is not a store of Harrier, or its header is damaged");
+  EXPECT_EQ(open_fails().error(), path() +
+                                      " is not a store of Harrier, or its header is damaged; "
+                                      "restore the data directory from a backup");
   EXPECT_EQ(read_file(), text);
 }
 
@@ -249,7 +251,7 @@ TEST_F(ImageDamageTest, EveryFlippedBitOfARowIsFound) {
       const Status status = read_all(path(), found);
       // Copies on free pages are nobody's; there is one that counts.
       if (!status.ok()) {
-        EXPECT_NE(status.error().find("the store is damaged: "), std::string::npos);
+        EXPECT_NE(status.error().find("store.mdb is damaged: "), std::string::npos);
         expected = "found";
       }
     }
@@ -273,7 +275,8 @@ TEST_F(ImageDamageTest, ADamagedMessageIsNamedAndCanBeErased) {
     before.push_back(row.seq);
     return true;
   });
-  EXPECT_EQ(status.error(), "the store is damaged: message 7 of queue 3");
+  EXPECT_EQ(status.error(),
+            "store.mdb is damaged: message 7 of queue 3; restore the data directory from a backup");
   EXPECT_EQ(before, (std::vector<Seq>{1, 2, 3, 4, 5, 6}));
   auto writer = begin();
   writer->erase(kQueue, 7, 7);

@@ -233,7 +233,9 @@ TEST_F(ImageTest, AContentLivesAsLongAsARowRefersToIt) {
   EXPECT_EQ(stats().contents, 0u);
   Bytes content;
   const Status gone = snapshot()->content(kId, content);
-  EXPECT_EQ(gone.error(), "the store is damaged: content 17 is missing");
+  EXPECT_EQ(
+      gone.error(),
+      "store.mdb is damaged: content 17 is missing; restore the data directory from a backup");
   expect_sound();
 }
 
