@@ -115,11 +115,12 @@ Status LmdbStore::open_journal(Image::Meta& meta) {
   meta.store = store;
   meta.clean = false;
   meta.next_content = std::max(meta.next_content, layers_->content_max() + 1);
-  if (marked) return {};  // after a crash, perhaps on a disk without room for another page
-  std::unique_ptr<Image::Writer> writer;
-  if (status = image_->begin(writer); !status.ok()) return status;
-  writer->set_meta(meta);
-  status = writer->commit();
+  if (!marked) {  // a crash left the mark; its disk may have no room for another page
+    std::unique_ptr<Image::Writer> writer;
+    if (status = image_->begin(writer); !status.ok()) return status;
+    writer->set_meta(meta);
+    status = writer->commit();
+  }
   HARRIER_CRASH_POINT("open-clear-clean");
   return status;
 }
