@@ -166,12 +166,22 @@ LmdbStore::~LmdbStore() {
   if (!commits_) return;  // open() did not get that far
   commits_->finish();
   if (commits_->failure().ok()) {
-    const Status status = checkpointer_->finish(settings_.delivers || opened_.clean);
+    const Status status = checkpointer_->finish(ends_clean());
     if (!status.ok() && settings_.on_failed) settings_.on_failed(status);
   }
   checkpointer_.reset();
   reader_.reset();
   for (const PageOut& left : paging_) left.done(Status());  // gone with this process anyway
+}
+
+// After a crash any message may have been delivered before, and that stays true of those which a
+// stop in order leaves behind: only without messages is the next start a clean one again.
+bool LmdbStore::ends_clean() const {
+  if (opened_.clean) return true;
+  std::vector<RecoveredQueue> queues;
+  if (!settings_.delivers || !layers_->count(*image_, queues).ok()) return false;
+  return std::ranges::all_of(queues,
+                             [](const RecoveredQueue& queue) { return queue.messages == 0; });
 }
 
 Status LmdbStore::apply(JournalPosition at, protocol::ByteView payload) {

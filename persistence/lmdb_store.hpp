@@ -83,6 +83,7 @@ class LmdbStore final : public MessageStore {
   Status open_journal(Image::Meta& meta);
   void start(const Image::Meta& meta);
   Status apply(JournalPosition at, protocol::ByteView payload);
+  bool ends_clean() const;
   Fetched read(QueueId queue, Seq from, std::size_t bytes_max);
   void page_out_next();
   void set_full(unsigned what, bool full, const std::string& text);
