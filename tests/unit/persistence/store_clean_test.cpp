@@ -2,6 +2,9 @@
 //
 // What the durable store says of its last life: a clean start means that no message which is there
 // can have been delivered without the store knowing of it (docs/decisions/0010).
+#include <fstream>
+#include <iterator>
+
 #include "tests/unit/persistence/store_fixture.hpp"
 
 namespace harrier::persistence_tests {
@@ -20,6 +23,29 @@ class StoreCleanTest : public StoreTest {
   void crash() {
     kill();
     open();
+  }
+  std::string image_bytes() const {
+    std::ifstream file(directory_ / "store.mdb", std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  // Somebody does not like what is recovered; then a start like any other.
+  void refuse_twice(bool expected) {
+    const std::string before = image_bytes();
+    ASSERT_FALSE(before.empty());
+    for (int attempts = 0; attempts < 2; ++attempts) {
+      std::unique_ptr<LmdbStore> refused;
+      ASSERT_EQ(LmdbStore::open_to_recover(settings_, refused), Status());
+      EXPECT_EQ(refused->opened().clean, expected);
+      Recovery recovery;
+      ASSERT_EQ(refused->recover(recovery), Status());
+      ASSERT_EQ(recovery.queues.size(), 1u);
+      EXPECT_EQ(recovery.queues.front().messages, 3u);
+      refused.reset();
+      EXPECT_TRUE(image_bytes() == before) << "attempt " << attempts;
+    }
+    open();
+    EXPECT_EQ(store_->opened().clean, expected);
+    EXPECT_EQ(held().size(), 3u);
   }
   bool clean() const { return store_->opened().clean; }
 };
@@ -85,6 +111,18 @@ TEST_F(StoreCleanTest, WhoDeliversNothingLeavesItAsItWas) {
   EXPECT_FALSE(clean()) << "nobody has stopped with deliveries in between";
   reopen();
   EXPECT_TRUE(clean());
+}
+
+TEST_F(StoreCleanTest, ARefusedStartLeavesTheImageAsItWas) {
+  commit_ok(enqueues(1, 3, 16));
+  store_.reset();
+  refuse_twice(true);
+}
+
+TEST_F(StoreCleanTest, ARefusedStartAfterACrashLeavesTheImageAsItWas) {
+  commit_ok(enqueues(1, 3, 16));
+  kill();
+  refuse_twice(false);
 }
 
 }  // namespace
