@@ -156,6 +156,7 @@ ExitCode Server::run() {
   open_store();
   restore();
   open_listeners();
+  begin_store();
   for (const auto& shard : shards_) shard->start();
   for (const auto& listener : listeners_) listener->start();
 
@@ -191,11 +192,7 @@ void Server::open_store() {
   };
   settings.on_failed = require_working;
   std::unique_ptr<persistence::LmdbStore> store;
-  if (const auto status = persistence::LmdbStore::open(settings, store); !status.ok()) {
-    throw StartError(ExitCode::DataDirectory,
-                     "cannot open the store in " + data_->path() + ": " + status.error() +
-                         (status.is_full() ? "; make room on the disk" : ""));
-  }
+  require_opened(persistence::LmdbStore::open_to_recover(settings, store));
   const persistence::Replay& replay = store->opened().replay;
   if (replay.torn) {
     spdlog::warn(
@@ -203,7 +200,19 @@ void Server::open_store() {
         "before anything in it was confirmed, unless the file was damaged since",
         *replay.torn);
   }
+  durable_ = store.get();
   store_ = std::move(store);
+}
+
+void Server::require_opened(const persistence::Status& status) const {
+  if (status.ok()) return;
+  throw StartError(ExitCode::DataDirectory,
+                   "cannot open the store in " + data_->path() + ": " + status.error() +
+                       (status.is_full() ? "; make room on the disk" : ""));
+}
+
+void Server::begin_store() {
+  if (durable_ != nullptr) require_opened(durable_->begin());
 }
 
 void Server::make_shards() {

@@ -16,6 +16,10 @@
 #include "broker/core/shard_message.hpp"
 #include "persistence/message_store.hpp"
 
+namespace harrier::persistence {
+class LmdbStore;
+}
+
 namespace harrier::broker {
 
 class DataDirectory;
@@ -45,6 +49,8 @@ class Server {
   void make_shards();  // not yet their threads
   void restore();
   void open_listeners();
+  void begin_store();  // nothing refuses the start any more
+  void require_opened(const persistence::Status& status) const;
   static void require_working(const persistence::Status& status);
   // Each shard's, on its thread.
   void commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);
@@ -62,6 +68,7 @@ class Server {
   std::vector<std::optional<KeptBatch>> kept_;  // one for each shard
   // Goes before the shards: until its end it tells them what has become durable.
   std::unique_ptr<persistence::MessageStore> store_;
+  persistence::LmdbStore* durable_ = nullptr;  // store_, if it is one of these
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::size_t next_shard_ = 0;
 };

@@ -13,11 +13,11 @@
 #include "persistence/crash_point.hpp"
 #include "persistence/directory_lock.hpp"
 #include "persistence/file.hpp"
+#include "persistence/fold_journal.hpp"
 #include "persistence/image_snapshot.hpp"
 #include "persistence/image_writer.hpp"
 #include "persistence/journal_end.hpp"
 #include "persistence/journal_replay.hpp"
-#include "persistence/lmdb_store.hpp"
 
 namespace harrier::persistence {
 namespace {
@@ -30,8 +30,6 @@ constexpr int kPauseMs = 20;
 // A checkpoint may begin between the look and the copy, and then the copy is worth nothing.
 constexpr int kCopiesMax = 10;
 constexpr unsigned kLooksPerSecond = 1'000 / kPauseMs;
-// What a journal in the copy begins with, before it is deleted.
-constexpr std::uint64_t kSegmentBytes = std::uint64_t{16} * 4096;
 
 Status system_failure(const char* action, const std::string& path, const std::error_code& error) {
   return io_failure(action, path, error.value());
@@ -74,7 +72,6 @@ class Backup {
   Status wait_until_covered(Image& image, bool& ended);
   Status copy_stopped();
   Status copy_journal(const Image::Meta& meta, bool& needed) const;
-  Status replay_in_copy() const;
   Status finish_image();
   Status publish();
 
@@ -214,7 +211,7 @@ Status Backup::copy_stopped() {
   if (Status status = meta_of(draft_image_, meta); !status.ok()) return status;
   bool needed = false;
   if (Status status = copy_journal(meta, needed); !status.ok()) return status;
-  return needed ? replay_in_copy() : Status();
+  return needed ? fold_journal(draft_) : Status();
 }
 
 // The files that a start would replay. As copies: a journal writes its old files over.
@@ -246,20 +243,6 @@ Status Backup::copy_journal(const Image::Meta& meta, bool& needed) const {
     if (error) return system_failure("change", copy, error);
   }
   return {};
-}
-
-Status Backup::replay_in_copy() const {
-  Status failure;
-  StoreSettings settings;
-  settings.directory = draft_;
-  settings.segment_bytes = kSegmentBytes;
-  settings.delivers = false;
-  settings.on_failed = [&failure](const Status& status) { failure = status; };
-  {
-    std::unique_ptr<LmdbStore> store;
-    if (Status status = LmdbStore::open(settings, store); !status.ok()) return status;
-  }
-  return failure;
 }
 
 // The copy has no journal from now on, and says so.

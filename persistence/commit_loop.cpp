@@ -139,7 +139,7 @@ Status CommitLoop::write(Lock& lock, const std::vector<Pending>& group) {
     if (!failure_.ok()) return failure_;
     const Status status = write_entry(lock, group);
     if (!status.is_full() || leader_ == Leader::Committer) return status;
-    if (stopping_) return Status::failed(status.error());
+    if (stopping_) return Status::failed(status.error() + "; stopped before there was room for it");
     wake_.wait_for(lock, kFullRetry);
   }
 }

@@ -13,16 +13,14 @@
 #include "persistence/crash_point.hpp"
 #include "persistence/directory_lock.hpp"
 #include "persistence/file.hpp"
+#include "persistence/fold_journal.hpp"
 #include "persistence/image_snapshot.hpp"
 #include "persistence/journal_replay.hpp"
-#include "persistence/lmdb_store.hpp"
 
 namespace harrier::persistence {
 namespace {
 
 constexpr std::size_t kSweepRows = 20'000;
-// Of the journal only one segment stays, which is empty; the next start makes one of full size.
-constexpr std::uint64_t kSegmentBytes = std::uint64_t{16} * 4096;
 // Pages that a checkpoint of the journal rewrites without filling them.
 constexpr std::uint64_t kCheckpointSlack = std::uint64_t{1} << 20;
 
@@ -135,19 +133,9 @@ Status Compactor::plan(CompactPlan& out) {
   return {};
 }
 
-// A start and an end in order, without anything delivered; then all that is garbage goes.
+// The journal goes into the image; then all that is garbage goes.
 Status Compactor::checkpoint() {
-  Status failure;
-  StoreSettings settings;
-  settings.directory = directory_;
-  settings.segment_bytes = kSegmentBytes;
-  settings.delivers = false;
-  settings.on_failed = [&failure](const Status& status) { failure = status; };
-  {
-    std::unique_ptr<LmdbStore> store;
-    if (Status status = LmdbStore::open(settings, store); !status.ok()) return status;
-  }
-  if (!failure.ok()) return failure;
+  if (Status status = fold_journal(directory_); !status.ok()) return status;
   HARRIER_CRASH_POINT("compact-checkpointed");
   std::unique_ptr<Image> image;
   Status status = Image::open(image_, Image::kMapBytes, image);

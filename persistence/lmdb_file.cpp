@@ -106,12 +106,29 @@ std::uint8_t* mapping_of(int descriptor) {
   return nullptr;
 }
 
-// The pages from `first` on are missing in the file: LMDB may hold all of them for free.
-Status check_missing(Environment& environment, std::uint64_t first, std::uint64_t pages, bool& ok) {
+// The file ends there: LMDB may hold all pages from then on for free.
+Status check_missing(Environment& environment, std::uint64_t size, bool& ok) {
+  const Environment::Info info = environment.info();
+  const std::uint64_t first = size / info.page_bytes;
   std::uint64_t free = 0;
   const Status status = free_pages_from(environment, first, free);
-  ok = status.ok() && free == pages - first;
+  ok = status.ok() && free == info.pages - first;
   return status;
+}
+
+struct Length {
+  std::uint64_t size = 0;    // of the file
+  std::uint64_t wanted = 0;  // by LMDB, whose last pages may never have been written
+};
+
+Status measure(const Environment& environment, const std::string& path, Length& out) {
+  struct ::stat status {};
+  if (::fstat(environment.file(), &status) != 0) {
+    return Status::failed(path + " cannot be examined: " + error_text(errno));
+  }
+  const Environment::Info info = environment.info();
+  out = {static_cast<std::uint64_t>(status.st_size), info.pages * info.page_bytes};
+  return {};
 }
 
 Status truncated(const std::string& path, std::uint64_t size, std::uint64_t wanted) {
@@ -148,13 +165,9 @@ Status check_header(const std::string& path) {
 }
 
 Status check_length(Environment& environment, const std::string& path) {
-  struct ::stat status {};
-  if (::fstat(environment.file(), &status) != 0) {
-    return Status::failed(path + " cannot be examined: " + error_text(errno));
-  }
-  const Environment::Info info = environment.info();
-  const auto size = static_cast<std::uint64_t>(status.st_size);
-  const std::uint64_t wanted = info.pages * info.page_bytes;
+  Length length;
+  if (Status status = measure(environment, path, length); !status.ok()) return status;
+  const auto& [size, wanted] = length;
   if (size >= wanted) return {};
   // Pages that were freed by the transaction that allocated them are never written, so the file may
   // end before them. Zeroes take their place, so that reading the free list is safe in any case.
@@ -162,36 +175,32 @@ Status check_length(Environment& environment, const std::string& path) {
     return Status::failed(path + " cannot be extended: " + error_text(errno));
   }
   bool ok = false;
-  Status checked = check_missing(environment, size / info.page_bytes, info.pages, ok);
+  Status checked = check_missing(environment, size, ok);
   if (checked.ok() && ok) return {};
   std::string text = truncated(path, size, wanted).error();
   // As it was, so that the next attempt says the same.
-  if (::ftruncate(environment.file(), status.st_size) != 0) {
+  if (::ftruncate(environment.file(), static_cast<::off_t>(size)) != 0) {
     text += ", and cannot be set back to that: " + error_text(errno);
   }
   return Status::failed(std::move(text));
 }
 
 Status check_length_read_only(Environment& environment, const std::string& path) {
-  struct ::stat status {};
-  if (::fstat(environment.file(), &status) != 0) {
-    return Status::failed(path + " cannot be examined: " + error_text(errno));
-  }
-  const Environment::Info info = environment.info();
-  const auto size = static_cast<std::uint64_t>(status.st_size);
-  const std::uint64_t wanted = info.pages * info.page_bytes;
+  Length length;
+  if (Status status = measure(environment, path, length); !status.ok()) return status;
+  const auto& [size, wanted] = length;
   if (size >= wanted) return {};
   // Here the zeroes are laid over the map only, from the first page that the file has nothing of.
   const auto memory_page = static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
   const std::uint64_t from = (size + memory_page - 1) / memory_page * memory_page;
   std::uint8_t* const map = mapping_of(environment.file());
-  if (map == nullptr || info.map_bytes < wanted) return truncated(path, size, wanted);
+  if (map == nullptr || environment.info().map_bytes < wanted) return truncated(path, size, wanted);
   if (from < wanted && ::mmap(map + from, wanted - from, PROT_READ,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
     return Status::failed(path + " cannot be read: " + error_text(errno));
   }
   bool ok = false;
-  const Status checked = check_missing(environment, size / info.page_bytes, info.pages, ok);
+  const Status checked = check_missing(environment, size, ok);
   return checked.ok() && ok ? Status() : truncated(path, size, wanted);
 }
 

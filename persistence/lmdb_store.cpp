@@ -52,16 +52,28 @@ std::uint64_t store_of(const JournalId& id) {
 LmdbStore::LmdbStore(const StoreSettings& settings) : settings_(settings) {}
 
 Status LmdbStore::open(const StoreSettings& settings, std::unique_ptr<LmdbStore>& out) {
-  std::unique_ptr<LmdbStore> store(new LmdbStore(settings));
-  Image::Meta meta;
-  if (Status status = store->open_image(meta); !status.ok()) return status;
-  if (Status status = store->open_journal(meta); !status.ok()) return status;
-  store->start(meta);
+  std::unique_ptr<LmdbStore> store;
+  if (Status status = open_to_recover(settings, store); !status.ok()) return status;
+  if (Status status = store->begin(); !status.ok()) return status;
   out = std::move(store);
   return {};
 }
 
-Status LmdbStore::open_image(Image::Meta& meta) {
+Status LmdbStore::open_to_recover(const StoreSettings& settings, std::unique_ptr<LmdbStore>& out) {
+  std::unique_ptr<LmdbStore> store(new LmdbStore(settings));
+  if (Status status = store->open_image(); !status.ok()) return status;
+  if (Status status = store->open_journal(); !status.ok()) return status;
+  out = std::move(store);
+  return {};
+}
+
+Status LmdbStore::begin() {
+  if (Status status = mark_in_use(); !status.ok()) return status;
+  start();
+  return {};
+}
+
+Status LmdbStore::open_image() {
   const std::string path = settings_.directory + "/store.mdb";
   Status status = check_not_lost(path, settings_.directory + "/journal");
   if (!status.ok()) return status;
@@ -69,63 +81,70 @@ Status LmdbStore::open_image(Image::Meta& meta) {
   if (!status.ok()) return status;
   std::unique_ptr<Image::Snapshot> snapshot;
   if (status = image_->snapshot(snapshot); !status.ok()) return status;
-  if (status = snapshot->meta(meta); !status.ok()) return status;
+  if (status = snapshot->meta(meta_); !status.ok()) return status;
   const std::string paged = settings_.directory + "/paged.mdb";
   if (status = PagedMessages::remove_left_over(paged); !status.ok()) return status;
   paged_ = std::make_unique<PagedMessages>(paged);
   return {};
 }
 
-// Replays what the image does not have, and marks it as in use before anything is delivered.
-Status LmdbStore::open_journal(Image::Meta& meta) {
+// Replays what the image does not have.
+Status LmdbStore::open_journal() {
   JournalOptions options;
   options.directory = settings_.directory + "/journal";
   options.segment_bytes = settings_.segment_bytes;
   options.flush = settings_.flush;
-  options.may_be_missing = meta.store == 0;
+  options.may_be_missing = meta_.store == 0;
   options.files = settings_.files;
   Status status = make_directory(options.directory);
   if (!status.ok()) return status;
-  layers_ = std::make_unique<Layers>(meta.journal);
+  layers_ = std::make_unique<Layers>(meta_.journal);
   const auto visit = [this](JournalPosition at, protocol::ByteView payload) {
     HARRIER_CRASH_POINT("replay-entry");
     return layers_->apply(at, payload, at + payload.size());
   };
-  status = Journal::open(options, meta.journal, visit, journal_, opened_.replay);
+  status = Journal::open(options, meta_.journal, visit, journal_, opened_.replay);
   if (!status.ok()) return status;
   layers_->replayed(journal_->end());
-  const std::uint64_t store = store_of(journal_->id());
-  if (!meta.whole && opened_.replay.entries == 0) {
+  if (!meta_.whole && opened_.replay.entries == 0) {
     return Status::failed(settings_.directory +
                           ": store.mdb is half of a checkpoint, and the journal has not the rest; "
                           "restore both from the same backup");
   }
-  if (meta.store == 0 && opened_.replay.entries > 0) {
+  if (meta_.store == 0 && opened_.replay.entries > 0) {
     return Status::failed(settings_.directory +
                           ": store.mdb is a copy that was made without a journal, and the journal "
                           "beside it has entries; keep one of the two elsewhere");
   }
-  if (meta.store != 0 && meta.store != store) {
+  if (meta_.store != 0 && meta_.store != store_of(journal_->id())) {
     return Status::failed(settings_.directory +
                           ": the journal belongs to another store.mdb, or is missing; restore "
                           "both from the same backup");
   }
-  opened_.clean = meta.clean && opened_.replay.entries == 0;
-  const bool marked = meta.store == store && !meta.clean;
-  meta.store = store;
-  meta.clean = false;
-  meta.next_content = std::max(meta.next_content, layers_->content_max() + 1);
+  opened_.clean = meta_.clean && opened_.replay.entries == 0;
+  return {};
+}
+
+// From now on the image says that deliveries may have been made which it does not know of, and
+// which journal is its own.
+Status LmdbStore::mark_in_use() {
+  const std::uint64_t store = store_of(journal_->id());
+  const bool marked = meta_.store == store && !meta_.clean;
+  meta_.store = store;
+  meta_.clean = false;
+  meta_.next_content = std::max(meta_.next_content, layers_->content_max() + 1);
+  Status status;
   if (!marked) {  // a crash left the mark; its disk may have no room for another page
     std::unique_ptr<Image::Writer> writer;
     if (status = image_->begin(writer); !status.ok()) return status;
-    writer->set_meta(meta);
+    writer->set_meta(meta_);
     status = writer->commit();
   }
   HARRIER_CRASH_POINT("open-clear-clean");
   return status;
 }
 
-void LmdbStore::start(const Image::Meta& meta) {
+void LmdbStore::start() {
   CheckpointSettings checkpoints;
   checkpoints.interval = settings_.checkpoint_interval;
   checkpoints.slice_bytes = settings_.checkpoint_slice_bytes;
@@ -156,14 +175,14 @@ void LmdbStore::start(const Image::Meta& meta) {
     set_full(kJournalFull, full, text);
   };
   reader_ = std::make_unique<TaskThread>();  // before the threads that give it work
-  commits_ = std::make_unique<CommitLoop>(*journal_, meta.next_content,
+  commits_ = std::make_unique<CommitLoop>(*journal_, meta_.next_content,
                                           settings_.uncovered_bytes_max, std::move(commit_hooks));
   checkpointer_ = std::make_unique<Checkpointer>(
-      *image_, *journal_, *layers_, meta, std::move(checkpoints), std::move(checkpoint_hooks));
+      *image_, *journal_, *layers_, meta_, std::move(checkpoints), std::move(checkpoint_hooks));
 }
 
 LmdbStore::~LmdbStore() {
-  if (!commits_) return;  // open() did not get that far
+  if (!commits_) return;  // was not begun
   commits_->finish();
   if (commits_->failure().ok()) {
     const Status status = checkpointer_->finish(ends_clean());

@@ -50,6 +50,10 @@ class LmdbStore final : public MessageStore {
   };
 
   static Status open(const StoreSettings& settings, std::unique_ptr<LmdbStore>& out);
+  // In two steps, for who may yet refuse what recover() gives: until begin() the image stays as it
+  // is, also when the store ends, and only recover() and opened() may be called.
+  static Status open_to_recover(const StoreSettings& settings, std::unique_ptr<LmdbStore>& out);
+  Status begin();  // before anything is delivered
   ~LmdbStore() override;
 
   Status recover(Recovery& out) override;
@@ -79,9 +83,10 @@ class LmdbStore final : public MessageStore {
   };
 
   explicit LmdbStore(const StoreSettings& settings);
-  Status open_image(Image::Meta& meta);
-  Status open_journal(Image::Meta& meta);
-  void start(const Image::Meta& meta);
+  Status open_image();
+  Status open_journal();
+  Status mark_in_use();
+  void start();
   Status apply(JournalPosition at, protocol::ByteView payload);
   bool ends_clean() const;
   Fetched read(QueueId queue, Seq from, std::size_t bytes_max);
@@ -90,6 +95,7 @@ class LmdbStore final : public MessageStore {
 
   const StoreSettings settings_;
   Opened opened_;
+  Image::Meta meta_;  // of the image until begin()
   std::unique_ptr<Image> image_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Layers> layers_;

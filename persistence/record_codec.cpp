@@ -53,9 +53,14 @@ void put_short(Sink& sink, std::string_view text) {
 }
 
 template <class Sink>
-void put_long(Sink& sink, ByteView bytes) {
+void put_size(Sink& sink, ByteView bytes) {
   HARRIER_CHECK(bytes.size() <= std::numeric_limits<std::uint32_t>::max());
   sink.u32(static_cast<std::uint32_t>(bytes.size()));
+}
+
+template <class Sink>
+void put_long(Sink& sink, ByteView bytes) {
+  put_size(sink, bytes);
   sink.raw(bytes);
 }
 
@@ -65,11 +70,17 @@ void put_id(Sink& sink, Id id) {
 }
 
 template <class Sink>
-void put(Sink& sink, const Message& message) {
+void put_head(Sink& sink, const Message& message) {
   put_short(sink, message.exchange());
   put_short(sink, message.routing_key());
   put_long(sink, message.property_bytes());
-  put_long(sink, message.body());
+  put_size(sink, message.body());
+}
+
+template <class Sink>
+void put(Sink& sink, const Message& message) {
+  put_head(sink, message);
+  sink.raw(message.body());
 }
 
 template <class Sink>
@@ -230,15 +241,14 @@ std::size_t encoded_size(const Message& message) {
 }
 
 std::size_t encoded_head_size(const Message& message) {
-  return encoded_size(message) - message.body().size();
+  Counter counter;
+  put_head(counter, message);
+  return counter.size;
 }
 
 std::uint8_t* encode_head(const Message& message, std::uint8_t* out) {
   Writer writer{out};
-  put_short(writer, message.exchange());
-  put_short(writer, message.routing_key());
-  put_long(writer, message.property_bytes());
-  writer.u32(static_cast<std::uint32_t>(message.body().size()));
+  put_head(writer, message);
   return writer.out;
 }
 

@@ -43,29 +43,6 @@ std::uint64_t name_hash(const TopologyData& data, Destination destination) {
              : hash_text(data.find_queue(destination.queue())->name, kQueueSeed);
 }
 
-// What the source's type asks of a binding. `queue` is null where the destination is an exchange.
-void check_binding(const Exchange& source, const Binding& binding, const QueueEntry* queue) {
-  switch (source.type) {
-    case ExchangeType::Headers:
-      parse_x_match(binding.arguments);
-      break;
-    case ExchangeType::Topic:
-      parse_binding_key(binding.routing_key);
-      break;
-    case ExchangeType::ConsistentHash:
-      parse_weight(binding.routing_key);
-      break;
-    case ExchangeType::LocalRandom:
-      check_local_random_binding(binding.routing_key, queue);
-      break;
-    case ExchangeType::Direct:
-    case ExchangeType::Fanout:
-    case ExchangeType::ModulusHash:
-    case ExchangeType::Random:
-      break;
-  }
-}
-
 struct AddBinding {
   const BindingTable::Record& binding;
   const TopologyData& data;
@@ -114,6 +91,28 @@ struct RemoveBinding {
 };
 
 }  // namespace
+
+void check_binding(const Exchange& source, const Binding& binding, const QueueEntry* queue) {
+  switch (source.type) {
+    case ExchangeType::Headers:
+      parse_x_match(binding.arguments);
+      break;
+    case ExchangeType::Topic:
+      parse_binding_key(binding.routing_key);
+      break;
+    case ExchangeType::ConsistentHash:
+      parse_weight(binding.routing_key);
+      break;
+    case ExchangeType::LocalRandom:
+      check_local_random_binding(binding.routing_key, queue);
+      break;
+    case ExchangeType::Direct:
+    case ExchangeType::Fanout:
+    case ExchangeType::ModulusHash:
+    case ExchangeType::Random:
+      break;
+  }
+}
 
 struct Registry::Impl {
   using Slot = BindingTable::Slot;

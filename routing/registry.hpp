@@ -25,6 +25,11 @@ struct Removed {
   std::vector<Binding> bindings;
 };
 
+// What the source's type asks of a binding: throws AmqpError 406 for a key, arguments or a
+// destination that it refuses (C-185, C-499, C-506, C-522), with the pattern grammar's message for
+// a bad pattern. `queue` is null where the destination is an exchange.
+void check_binding(const Exchange& source, const Binding& binding, const QueueEntry* queue);
+
 class Registry {
  public:
   Registry();  // with the predeclared exchanges of C-150
@@ -51,8 +56,7 @@ class Registry {
 
   bool has_bindings_from(std::string_view exchange) const;  // C-172
 
-  // Throws AmqpError 406 for a key, arguments or a destination that the source's type refuses
-  // (C-185, C-499, C-506, C-522), with the pattern grammar's message for a bad pattern.
+  // Throws what check_binding() does.
   // Preconditions: source and destination exist. True if the binding is new (C-174).
   bool bind(const Binding& binding);
   Removed unbind(const Binding& binding);  // empty if there is no such binding (C-178, C-179)

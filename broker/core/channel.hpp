@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "broker/core/confirms.hpp"
-#include "broker/core/outstanding_declares.hpp"
+#include "broker/core/outstanding_changes.hpp"
 #include "broker/core/shard_message.hpp"
 #include "broker/core/window.hpp"
 #include "protocol/codec.hpp"
@@ -45,9 +45,11 @@ class Channel {
   void clear_touched() { touched_shards_ = 0; }
 
   void handle(const protocol::Method& method);
-  // While this channel waits for answers to its declares: may this one be sent behind them? Only
-  // if, as far as this shard knows, it cannot be refused and needs nothing of theirs.
+  // While this channel waits for answers to its changes: may this one be sent behind them? Only
+  // if, as far as this shard knows, it cannot be refused, and it comes out as if they were done.
   bool may_follow(const protocol::QueueDeclare& method) const;
+  bool may_follow(const protocol::QueueBind& method) const;
+  bool may_follow(const protocol::QueueDelete& method) const;
   void publish(protocol::Publish publish);
 
   void on(const protocol::BasicAck& method);  // the hot ones are called directly
@@ -136,20 +138,25 @@ class Channel {
   const routing::QueueEntry& existing_queue(std::string_view name);  // 404, 405
   std::string named_queue(std::string_view name) const;  // "" = the last declared one (C-245)
   void refuse_stream(const routing::QueueEntry& queue, std::string_view method) const;  // 540
-  void refuse_other_owner(const routing::QueueEntry& queue) const;                      // 405
+  bool is_other_owners(const routing::QueueEntry& queue) const;
+  void refuse_other_owner(const routing::QueueEntry& queue) const;  // 405
   void declare_passive(const std::string& name, bool nowait);
   void declare_reply_to(const std::string& name, bool nowait);  // C-493
   void declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
                           bool nowait);
-  ReplyTo await(OutstandingDeclares::Declare& declare);
-  void send_declare(OutstandingDeclares::Declare& declare);
-  void on_declare_reply(Reply& reply);
-  void give_declared();
+  ReplyTo await(OutstandingChanges::Change& change);
+  void send_change(OutstandingChanges::Change& change, decltype(ControlRequest::change) request);
+  void send_declare(OutstandingChanges::Change& declare);
+  void on_change_reply(Reply& reply);
+  void give_answers();
+  void send_ok(const OutstandingChanges::Change& change);
   void send_declare_ok(const std::string& name, const Counted& counted);
   void answer_declared(const std::string& name, QueueId queue, bool nowait,
                        std::function<void()> if_missing);
-  void bind_queue(std::string_view queue, std::string_view exchange, std::string_view routing_key,
-                  protocol::TableView arguments, bool unbind, bool nowait);
+  template <class M>
+  Bind binding_of(const M& method) const;  // queue.bind or unbind
+  bool cannot_fail(const routing::Binding& binding) const;
+  bool cannot_fail(const DeleteQueue& deletion) const;
   // channel_exchange.cpp
   const routing::Exchange& existing_exchange(std::string_view name);  // 404
   void bind_exchange(std::string_view destination, std::string_view source,
@@ -188,7 +195,7 @@ class Channel {
   State state_ = State::Open;
   protocol::ContentAssembler assembler_;
   std::string last_queue_;  // "most recently declared"; empty = none
-  OutstandingDeclares declares_;
+  OutstandingChanges changes_;
   std::uint64_t touched_shards_ = 0;
 
   std::unordered_map<std::uint32_t, Consumer> consumers_;

@@ -10,15 +10,6 @@ namespace harrier::broker {
 using protocol::AmqpError;
 using protocol::ReplyCode;
 
-namespace {
-
-void refuse_default_exchange(std::string_view name) {
-  if (name.empty())
-    throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
-}
-
-}  // namespace
-
 const routing::Exchange& Channel::existing_exchange(std::string_view name) {
   const VhostView& vhost = session_.vhost();
   const routing::Exchange* exchange = vhost.topology->find_exchange(name);

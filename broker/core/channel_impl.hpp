@@ -9,6 +9,7 @@
 
 #include "broker/core/channel.hpp"
 #include "broker/core/session.hpp"
+#include "protocol/error.hpp"
 
 namespace harrier::broker {
 
@@ -29,6 +30,12 @@ inline std::string without_line_feeds(std::string_view name) {
 
 inline std::string in_vhost(std::string_view kind, std::string_view name, std::string_view vhost) {
   return std::string(kind) + " '" + std::string(name) + "' in vhost '" + std::string(vhost) + "'";
+}
+
+inline void refuse_default_exchange(std::string_view name) {
+  if (!name.empty()) return;
+  throw protocol::AmqpError(protocol::ReplyCode::AccessRefused,
+                            "operation not permitted on the default exchange");
 }
 
 }  // namespace harrier::broker

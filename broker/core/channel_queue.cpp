@@ -11,6 +11,22 @@ namespace harrier::broker {
 using protocol::AmqpError;
 using protocol::ReplyCode;
 
+namespace {
+
+protocol::MethodId method_of(OutstandingChanges::Kind kind) {
+  switch (kind) {
+    case OutstandingChanges::Kind::Declare:
+      return protocol::QueueDeclare::kId;
+    case OutstandingChanges::Kind::Bind:
+      return protocol::QueueBind::kId;
+    case OutstandingChanges::Kind::Delete:
+      return protocol::QueueDelete::kId;
+  }
+  return {};
+}
+
+}  // namespace
+
 const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
   const VhostView& vhost = session_.vhost();
   const routing::QueueEntry* queue = vhost.topology->find_queue(name);
@@ -28,9 +44,13 @@ void Channel::refuse_stream(const routing::QueueEntry& queue, std::string_view m
                       in_vhost("queue", queue.name, session_.vhost().name));
 }
 
+bool Channel::is_other_owners(const routing::QueueEntry& queue) const {
+  return queue.owner != 0 && queue.owner != static_cast<std::uint64_t>(ref_.connection);
+}
+
 void Channel::refuse_other_owner(const routing::QueueEntry& queue) const {
-  if (queue.owner == 0 || queue.owner == static_cast<std::uint64_t>(ref_.connection)) return;
-  throw AmqpError(ReplyCode::ResourceLocked, locked_text(queue.name, session_.vhost().name));
+  if (is_other_owners(queue))
+    throw AmqpError(ReplyCode::ResourceLocked, locked_text(queue.name, session_.vhost().name));
 }
 
 std::string Channel::named_queue(std::string_view name) const {
@@ -82,7 +102,7 @@ void Channel::on(const protocol::QueueDeclare& method) {
 bool Channel::may_follow(const protocol::QueueDeclare& method) const {
   const std::string name = without_line_feeds(method.queue);
   if (method.passive || name.empty() || name.starts_with("amq.")) return false;
-  if (!declares_.takes_more() || declares_.contains(name)) return false;
+  if (!changes_.takes_more() || changes_.declared(name) != nullptr) return false;
   if (session_.vhost().topology->find_queue(name) != nullptr) return false;
   try {
     check_queue_arguments(name, session_.vhost().name, method.durable, method.exclusive,
@@ -93,64 +113,129 @@ bool Channel::may_follow(const protocol::QueueDeclare& method) const {
   return true;
 }
 
+// "" is the queue that was declared last, and that may be one whose answer is still to come.
+bool Channel::may_follow(const protocol::QueueBind& method) const {
+  const bool named = !without_line_feeds(method.queue).empty();
+  if (!named && (changes_.declares_any() || last_queue_.empty())) return false;
+  if (!changes_.takes_more()) return false;
+  return cannot_fail(binding_of(method).binding);
+}
+
+bool Channel::may_follow(const protocol::QueueDelete& method) const {
+  if (!changes_.takes_more() || method.queue.empty()) return false;
+  DeleteQueue deletion;
+  deletion.name = without_line_feeds(method.queue);
+  deletion.if_unused = method.if_unused;
+  deletion.if_empty = method.if_empty;
+  return cannot_fail(deletion);
+}
+
+// The control shard makes bindings at once and in order, but a deletion only when the queue's shard
+// has agreed, and that may take an exchange with it.
+bool Channel::cannot_fail(const routing::Binding& binding) const {
+  const routing::Topology& topology = *session_.vhost().topology;
+  const routing::Exchange* source = topology.find_exchange(binding.source);
+  const routing::QueueEntry* queue = changes_.declared(binding.destination);
+  if (queue == nullptr) queue = topology.find_queue(binding.destination);
+  if (source == nullptr || queue == nullptr || changes_.deletes_any()) return false;
+  if (binding.source.empty() || is_other_owners(*queue)) return false;
+  try {
+    routing::check_binding(*source, binding, queue);
+  } catch (const AmqpError&) {
+    return false;
+  }
+  return true;
+}
+
+bool Channel::cannot_fail(const DeleteQueue& deletion) const {
+  if (deletion.if_unused || deletion.if_empty) return false;
+  if (changes_.declared(deletion.name) != nullptr || changes_.deletes(deletion.name)) return false;
+  const routing::QueueEntry* queue = session_.vhost().topology->find_queue(deletion.name);
+  return queue != nullptr && !is_other_owners(*queue);
+}
+
 void Channel::declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
                                  bool nowait) {
   if (wanted.owner != 0) session_.own_exclusive();
   wanted.arguments = arguments;
-  send_declare(declares_.add(std::move(wanted), nowait));
+  send_declare(changes_.add(OutstandingChanges::Kind::Declare, std::move(wanted), nowait));
 }
 
-ReplyTo Channel::await(OutstandingDeclares::Declare& declare) {
-  const ReplyTo to = session_.park_followed([this](Reply& reply) { on_declare_reply(reply); });
-  declare.token = to.token;
+ReplyTo Channel::await(OutstandingChanges::Change& change) {
+  const ReplyTo to = session_.park_followed([this](Reply& reply) { on_change_reply(reply); });
+  change.token = to.token;
   return to;
 }
 
-void Channel::send_declare(OutstandingDeclares::Declare& declare) {
-  const ReplyTo to = await(declare);
-  DeclareQueue change;
-  change.queue = declare.wanted;
-  change.preferred = engine().self();
-  engine().send(kControlShard, ControlRequest{to, session_.vhost().name, std::move(change)});
+void Channel::send_change(OutstandingChanges::Change& change,
+                          decltype(ControlRequest::change) request) {
+  const ReplyTo to = await(change);
+  engine().send(kControlShard, ControlRequest{to, session_.vhost().name, std::move(request)});
+}
+
+void Channel::send_declare(OutstandingChanges::Change& declare) {
+  DeclareQueue request;
+  request.queue = declare.queue;
+  request.preferred = engine().self();
+  send_change(declare, std::move(request));
 }
 
 // A queue that the request has made is empty: only one that was there already has to be asked.
-void Channel::on_declare_reply(Reply& reply) {
-  OutstandingDeclares::Declare& declare = declares_.of_token(reply.to.token);
+void Channel::on_change_reply(Reply& reply) {
+  OutstandingChanges::Change& change = changes_.of_token(reply.to.token);
   if (std::holds_alternative<QueueMissing>(reply.result)) {  // it went while we asked
-    send_declare(declare);
+    send_declare(change);
     return;
   }
   if (auto* declared = std::get_if<QueueDeclared>(&reply.result)) {
-    if (declare.wanted.name.empty()) declare.wanted.name = std::move(declared->name);
+    if (change.queue.name.empty()) change.queue.name = std::move(declared->name);
     if (!declared->created) {
-      const ReplyTo to = await(declare);
+      const ReplyTo to = await(change);
       engine().send_to_queue(declared->queue, CountQueue{declared->queue, to});
       return;  // perhaps answered within the call
     }
-    declares_.answer(declare, Counted{});
+    changes_.answer(change, Counted{});
   } else if (auto* refused = std::get_if<Refused>(&reply.result)) {
-    declares_.answer(declare, std::move(*refused));
+    changes_.answer(change, std::move(*refused));
+  } else if (const auto* counted = std::get_if<Counted>(&reply.result)) {
+    changes_.answer(change, *counted);
   } else {
-    declares_.answer(declare, std::get<Counted>(reply.result));
+    changes_.answer(change, std::get<Done>(reply.result));
   }
-  give_declared();
+  give_answers();
 }
 
 // Answers in order. A refusal closes the channel once those behind it are answered too: they may
 // have been carried out, and who reads the close can rely on what it sees.
-void Channel::give_declared() {
-  while (!declares_.empty() && declares_.front().answered()) {
-    OutstandingDeclares::Declare& declare = declares_.front();
-    if (auto* refused = std::get_if<Refused>(&declare.answer)) {
+void Channel::give_answers() {
+  while (!changes_.empty() && changes_.front().answered()) {
+    OutstandingChanges::Change& change = changes_.front();
+    if (auto* refused = std::get_if<Refused>(&change.answer)) {
       if (session_.parked()) return;
-      AmqpError error(refused->code, std::move(refused->explanation));
-      declares_.clear();
+      AmqpError error(refused->code, std::move(refused->explanation), method_of(change.kind));
+      changes_.clear();
       throw error;
     }
-    last_queue_ = declare.wanted.name;
-    if (!declare.nowait) send_declare_ok(last_queue_, std::get<Counted>(declare.answer));
-    declares_.pop();
+    if (change.kind == OutstandingChanges::Kind::Declare) last_queue_ = change.queue.name;
+    if (!change.nowait) send_ok(change);
+    changes_.pop();
+  }
+}
+
+void Channel::send_ok(const OutstandingChanges::Change& change) {
+  switch (change.kind) {
+    case OutstandingChanges::Kind::Declare:
+      send_declare_ok(change.queue.name, std::get<Counted>(change.answer));
+      break;
+    case OutstandingChanges::Kind::Bind:
+      send(protocol::QueueBindOk{});
+      break;
+    case OutstandingChanges::Kind::Delete: {
+      protocol::QueueDeleteOk ok;
+      ok.message_count = std::get<Counted>(change.answer).messages;
+      send(ok);
+      break;
+    }
   }
 }
 
@@ -185,37 +270,36 @@ void Channel::send_declare_ok(const std::string& name, const Counted& counted) {
 }
 
 void Channel::on(const protocol::QueueBind& method) {
-  bind_queue(method.queue, method.exchange, method.routing_key, method.arguments, false,
-             method.nowait);
+  Bind change = binding_of(method);
+  refuse_default_exchange(change.binding.source);
+  if (cannot_fail(change.binding)) {
+    send_change(changes_.add(OutstandingChanges::Kind::Bind, {}, method.nowait), std::move(change));
+    return;
+  }
+  change_definitions(std::move(change), [this, nowait = method.nowait](Reply&) {
+    if (!nowait) send(protocol::QueueBindOk{});
+  });
 }
 
 void Channel::on(const protocol::QueueUnbind& method) {
-  bind_queue(method.queue, method.exchange, method.routing_key, method.arguments, true, false);
+  Bind change = binding_of(method);
+  change.unbind = true;
+  refuse_default_exchange(change.binding.source);
+  change_definitions(std::move(change), [this](Reply&) { send(protocol::QueueUnbindOk{}); });
 }
 
-void Channel::bind_queue(std::string_view queue, std::string_view exchange,
-                         std::string_view routing_key, protocol::TableView arguments, bool unbind,
-                         bool nowait) {
+template <class M>
+Bind Channel::binding_of(const M& method) const {
   Bind change;
-  change.binding.destination = named_queue(without_line_feeds(queue));
-  change.binding.source = without_line_feeds(exchange);
+  change.binding.destination = named_queue(without_line_feeds(method.queue));
+  change.binding.source = without_line_feeds(method.exchange);
   // Neither queue nor key given: the last declared queue's name is both (C-246).
-  change.binding.routing_key =
-      queue.empty() && routing_key.empty() ? last_queue_ : std::string(routing_key);
-  change.binding.arguments = protocol::Table(arguments);
+  change.binding.routing_key = method.queue.empty() && method.routing_key.empty()
+                                   ? last_queue_
+                                   : std::string(method.routing_key);
+  change.binding.arguments = protocol::Table(method.arguments);
   change.connection = ref_.connection;
-  change.unbind = unbind;
-  if (change.binding.source.empty()) {
-    throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
-  }
-  change_definitions(std::move(change), [this, unbind, nowait](Reply&) {
-    if (nowait) return;
-    if (unbind) {
-      send(protocol::QueueUnbindOk{});
-    } else {
-      send(protocol::QueueBindOk{});
-    }
-  });
+  return change;
 }
 
 void Channel::on(const protocol::QueuePurge& method) {
@@ -248,6 +332,13 @@ void Channel::on(const protocol::QueueDelete& method) {
                     "cannot delete " + in_vhost("queue", change.name, session_.vhost().name) +
                         " of type quorum with if-" + (method.if_empty ? "empty" : "unused") +
                         "=true");
+  }
+  if (cannot_fail(change)) {
+    routing::QueueEntry named;
+    named.name = change.name;
+    send_change(changes_.add(OutstandingChanges::Kind::Delete, std::move(named), method.nowait),
+                std::move(change));
+    return;
   }
   change_definitions(std::move(change), [this, nowait = method.nowait](Reply& reply) {
     if (nowait) return;

@@ -196,18 +196,22 @@ void Session::on_channel_method(Channel& channel, const Frame& frame) {
   });
 }
 
-// While a channel waits for answers to its declares, another declare of it may be taken, so that
-// they share a flush. Everything else waits until all are answered.
+// While a channel waits for answers to its declares, binds and deletes of queues, another one may
+// be taken, so that they share a flush. Everything else waits until all are answered.
 bool Session::may_follow(const protocol::FrameResult& result) {
   const Frame& frame = result.frame;
   if (result.status != FrameStatus::Complete || phase_ != Phase::Running) return false;
   if (!is(frame, FrameType::Method) || frame.channel != current_channel_) return false;
-  if (protocol::peek_method(frame.payload) != protocol::QueueDeclare::kId) return false;
   const Channel* channel = find_channel(frame.channel);
-  protocol::QueueDeclare declare;
-  return channel != nullptr &&
-         protocol::decode_as(frame.payload, declare) == protocol::DecodeStatus::Ok &&
-         channel->may_follow(declare);
+  if (channel == nullptr) return false;
+  const auto id = protocol::peek_method(frame.payload);
+  const auto follows = [&](auto method) {
+    return id == method.kId &&
+           protocol::decode_as(frame.payload, method) == protocol::DecodeStatus::Ok &&
+           channel->may_follow(method);
+  };
+  return follows(protocol::QueueDeclare{}) || follows(protocol::QueueBind{}) ||
+         follows(protocol::QueueDelete{});
 }
 
 // Mistakes in the order of frames are the connection's, also on a channel that is closing (C-135).

@@ -23,6 +23,9 @@ sys.dont_write_bytecode = True
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build" / "release" / "harrier"
 PAGE = b"\xa5" * 4096
+# Until what the store does by itself is done, which it tells nobody: the next journal file, and
+# the checkpoint, one every second (store.checkpoint_interval).
+REST_S = 3
 
 
 def probe_us(folder, count=300):
@@ -106,13 +109,23 @@ def rates(folder, runs):
     print(f"  probe: 4 KiB + fdatasync {median(flushes):.0f} us")
 
 
+def restart(broker, data, runs, what):
+    """Says how long starts take after both kinds of end; the last one's broker."""
+    for name, how in (("stop", signal.SIGTERM), ("kill -9", signal.SIGKILL)):
+        ready = []
+        for _ in range(runs):
+            broker.end(how)
+            broker = Broker(data)
+            ready.append(broker.ready_ms)
+        print(f"  {what} after {name}: {median(ready):.0f} ms", flush=True)
+    return broker
 
 
 def memory(folder, runs, messages):
     with tempfile.TemporaryDirectory(dir=folder) as data:
         print(f"backlog of 1 KiB persistent messages; probe {probe_us(data):.0f} us")
         broker = Broker(data)
-        time.sleep(2)
+        time.sleep(REST_S)
         print(f"  empty: {broker.anonymous_mib():.1f} MiB anonymous", flush=True)
         filled = 0
         for target in sorted({min(1_000_000, messages), messages}):
@@ -121,17 +134,10 @@ def memory(folder, runs, messages):
                 "--queues", "10", "--messages", str(target - filled), "--keep", "--stall", "120")
             filled = target
             peak = broker.anonymous_mib()
-            time.sleep(3)  # until the checkpoint that follows is done
+            time.sleep(REST_S)
             print(f"  {filled} queued at {figures['confirmed_per_s']:.0f}/s: {peak:.1f} MiB "
                   f"anonymous at the end, {broker.anonymous_mib():.1f} MiB at rest", flush=True)
-            for name, how in (("stop", signal.SIGTERM), ("kill -9", signal.SIGKILL)):
-                ready = []
-                for _ in range(runs):
-                    broker.end(how)
-                    broker = Broker(data)
-                    ready.append(broker.ready_ms)
-                print(f"  {filled} queued, start to serving after {name}: {median(ready):.0f} ms",
-                      flush=True)
+            broker = restart(broker, data, runs, f"{filled} queued, start to serving")
         broker.bench("run", "--persistent", "--durable", "--confirms", "1000", "--consumers", "0",
                      "--messages", "60000", "--keep")
         broker.end(signal.SIGKILL)  # with as much in the journal as there may be
@@ -153,14 +159,7 @@ def queues(folder, runs):
             print(f"10,000 durable queues {'pipelined' if pipelined else 'one by one'}: "
                   f"{figures['declared_per_s']:.0f}/s, {each:.0f} B anonymous each "
                   f"(probe {flush:.0f} us)", flush=True)
-            for name, how in (("stop", signal.SIGTERM), ("kill -9", signal.SIGKILL)):
-                ready = []
-                for _ in range(runs):
-                    broker.end(how)
-                    broker = Broker(data)
-                    ready.append(broker.ready_ms)
-                print(f"  start to serving with them after {name}: {median(ready):.0f} ms",
-                      flush=True)
+            broker = restart(broker, data, runs, "start to serving with them")
             broker.end()
 
 

@@ -18,7 +18,7 @@ MIB = 1 << 20
 SIZE = "96m"  # of the file system: room for journals that are written ahead
 OPTIONS = ("--set", "store.segment=4MiB", "--set", "store.disk_free_min=0")
 PAGE_BYTES = 4096
-EXIT_DATA = 3
+EXIT_INTERNAL, EXIT_DATA = 1, 3
 BODY_BYTES = 16 * 1024
 BEFORE = 500  # messages that are consumed during the trouble, half of those before it
 BATCH = 100
@@ -83,6 +83,23 @@ class DiskFull(BrokerTest):
         self.assertTrue(publisher.blocked)
         ballast.unlink()
         self.go_on(broker, publisher)
+
+    def test_stopped_while_it_is_full(self):
+        """What is still waiting cannot be stored: the exit code says so, and nothing that was
+        confirmed is lost."""
+        broker = self.start(*OPTIONS, "--set", "store.checkpoint_interval=1h")
+        publisher = self.publisher(broker)
+        ballast = self.disk.fill()
+        publisher.publish_until_blocked(broker, BATCH, MESSAGES_MAX)
+        self.assertLess(publisher.confirmed, publisher.published)
+        publisher.close()  # or its close is waited for
+        broker.expected_to_run = False
+        broker.send_signal(signal.SIGTERM)
+        self.assertEqual(broker.wait_for_exit(), EXIT_INTERNAL)
+        broker.wait_for_line(r"\[critical\] the store has failed, .*No space left on device; "
+                             "stopped before there was room")
+        ballast.unlink()
+        self.check_confirmed(publisher)
 
     def test_low_before_it_is_full(self):
         """The limit that is set comes first; soon after it a checkpoint finds room for a part."""

@@ -2,85 +2,12 @@
 //
 // Pipelined queue.declare: they share write batches, and nobody can tell otherwise. Two shards with
 // a store; the definitions are on shard 0.
-#include "tests/unit/broker/session_fixture.hpp"
+#include "tests/unit/broker/pipeline_fixture.hpp"
 
 namespace harrier::broker {
 namespace {
 
-using Texts = std::vector<std::string>;
-
-class DeclareTest : public SessionFixture {
- protected:
-  DeclareTest() : SessionFixture(2, true) {}
-
-  // Keeps what the session does not take yet, as a connection does.
-  struct Client {
-    Session& session;
-    Bytes unsent{};
-
-    void offer() {
-      const std::size_t used = session.receive(unsent);
-      unsent.erase(unsent.begin(), unsent.begin() + static_cast<std::ptrdiff_t>(used));
-    }
-  };
-
-  static protocol::QueueDeclare durable(std::string_view name) {
-    protocol::QueueDeclare declare;
-    declare.queue = name;
-    declare.durable = true;
-    return declare;
-  }
-
-  static void declare(Client& client, std::string_view name) {
-    append(client.unsent, 1, durable(name));
-    client.offer();
-  }
-
-  // Until all that the client sent is handled; how many write batches that took.
-  std::size_t finish(Client& client) {
-    std::size_t batches = 0;
-    for (exchange();; exchange()) {
-      batches += waiting.size();
-      while (!waiting.empty()) release(waiting.front().shard);
-      exchange();
-      client.offer();
-      exchange();
-      if (client.unsent.empty() && waiting.empty()) return batches;
-    }
-  }
-
-  // Answers, those to declares with name and messages.
-  static Texts answers(Session& session) {
-    Texts all;
-    const Bytes bytes = take_output(session);
-    protocol::ByteView rest = bytes;
-    while (!rest.empty()) {
-      const auto result = protocol::read_frame(rest, 0);
-      EXPECT_EQ(result.status, protocol::FrameStatus::Complete);
-      if (result.status != protocol::FrameStatus::Complete) break;
-      rest = rest.subspan(result.size);
-      protocol::QueueDeclareOk ok;
-      if (protocol::decode_as(result.frame.payload, ok) == protocol::DecodeStatus::Ok) {
-        all.push_back(std::string(ok.queue) + " " + std::to_string(ok.message_count));
-      } else {
-        const auto id = protocol::peek_method(result.frame.payload);
-        all.emplace_back(protocol::name_of(id.value_or(protocol::MethodId{})));
-      }
-    }
-    return all;
-  }
-
-  bool exists(ShardId shard, std::string_view name) const {
-    return engines[shard]->find_vhost("/")->topology->find_queue(name) != nullptr;
-  }
-
-  void delete_queue(Session& session, std::string_view name) {
-    protocol::QueueDelete method;
-    method.queue = name;
-    send(session, 1, method);
-    settle();
-  }
-};
+using DeclareTest = PipelineFixture;
 
 TEST_F(DeclareTest, PipelinedOnesShareWriteBatches) {
   for (const ShardId shard : {ShardId{0}, ShardId{1}}) {
@@ -131,14 +58,14 @@ TEST_F(DeclareTest, NoneIsAnsweredBeforeItIsDurable) {
 
 TEST_F(DeclareTest, NoMoreThanTheLimitAreOut) {
   Client client{open(1)};
-  const std::size_t count = 2 * OutstandingDeclares::kMax + 1;
+  const std::size_t count = 2 * OutstandingChanges::kMax + 1;
   for (std::size_t i = 0; i < count; ++i) {
     append(client.unsent, 1, durable("q" + std::to_string(i)));
   }
   client.offer();
   EXPECT_FALSE(client.session.wants_input());
   Bytes left;
-  for (std::size_t i = OutstandingDeclares::kMax; i < count; ++i) {
+  for (std::size_t i = OutstandingChanges::kMax; i < count; ++i) {
     append(left, 1, durable("q" + std::to_string(i)));
   }
   EXPECT_EQ(client.unsent, left);
