@@ -33,6 +33,10 @@ namespace {
 // About what a store flushes inside commit().
 constexpr std::size_t kKeptRecordsMax = 8;
 
+// A message that comes back from a connection to its queue and dies of it takes two steps between
+// shards; a step may need two rounds, because a turn sends its mail at its end.
+constexpr int kMailRounds = 4;
+
 constexpr std::string_view kShutdownReason =
     "broker forced connection closure with reason 'shutdown'";  // C-111
 
@@ -377,6 +381,12 @@ void Server::shut_down() {
     shard->shut_down(std::string(kShutdownReason), [&closed] { closed.count_down(); });
   closed.wait();  // bounded: a client that does not answer connection.close loses its socket after
                   // the close timeout
+  // What came back may have died of it, and be on its way from shard to shard as a dead letter.
+  for (int round = 0; round < kMailRounds; ++round) {
+    std::latch read(static_cast<std::ptrdiff_t>(shards_.size()));
+    for (const auto& shard : shards_) shard->read_all([&read] { read.count_down(); });
+    read.wait();
+  }
   for (const auto& shard : shards_) shard->stop();
   for (const auto& shard : shards_) shard->join();
   listeners_.clear();

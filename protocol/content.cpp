@@ -6,6 +6,7 @@
 
 #include "protocol/check.hpp"
 #include "protocol/error.hpp"
+#include "protocol/private_headers.hpp"
 #include "protocol/properties.hpp"
 
 namespace harrier::protocol {
@@ -70,20 +71,25 @@ SenderSelected find_sender_selected(TableView headers) {
   return found;
 }
 
-// Adds the array's long strings; other elements do not count (C-312 as corrected in 0.3).
+// Adds the array's long strings; other elements do not count (C-312 as corrected in 0.3). False if
+// the value is no array.
+bool collect_keys(const FieldValue& value, std::vector<std::string>& out) {
+  const auto array = value.as_array();
+  if (!array) return false;
+  array->for_each([&](const FieldValue& element) {
+    // Nothing longer than a short string can be a routing key.
+    const auto key = element.as_text();
+    if (key && key->size() <= 255) out.emplace_back(*key);
+    return true;
+  });
+  return true;
+}
+
 void collect_keys(const std::optional<FieldValue>& value, std::string_view name, Publish& out) {
-  if (!value) return;
-  if (const auto array = value->as_array()) {
-    array->for_each([&](const FieldValue& element) {
-      // Nothing longer than a short string can be a routing key.
-      const auto key = element.as_text();
-      if (key && key->size() <= 255) out.extra_keys.emplace_back(*key);
-      return true;
-    });
-  } else if (out.bad_sender_selected_header.empty()) {
-    out.bad_sender_selected_header = name;
-    out.bad_sender_selected_type = value->type_name();
-  }
+  if (!value || collect_keys(*value, out.extra_keys)) return;
+  if (!out.bad_sender_selected_header.empty()) return;
+  out.bad_sender_selected_header = name;
+  out.bad_sender_selected_type = value->type_name();
 }
 
 }  // namespace
@@ -139,12 +145,18 @@ void ContentAssembler::store_header(ByteView property_bytes, std::uint64_t body_
   }
   std::vector<std::uint8_t> edited;
   PropertiesView properties = PropertiesView::trusted(property_bytes);
+  if (has_private_headers(properties)) {
+    edited = without_private_mark(properties);
+    properties = PropertiesView::trusted(edited);
+  }
   if (properties.has(kHeaders)) {
     const SenderSelected keys = find_sender_selected(properties.headers());
     collect_keys(keys.cc, kCc, publish_);
     collect_keys(keys.bcc, kBcc, publish_);
-    if (keys.bcc) {  // C-314
-      edited = properties.with_headers(Table(properties.headers()).remove(kBcc));
+    if (keys.bcc) {  // C-314; kept where nobody sees it, for dead-lettering (C-421)
+      PrivateHeaders kept;
+      collect_keys(*keys.bcc, kept.bcc);
+      edited = with_private_headers(properties, Table(properties.headers()).remove(kBcc), kept);
       properties = PropertiesView::trusted(edited);
     }
   }

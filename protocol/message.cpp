@@ -9,6 +9,7 @@
 #include <new>
 
 #include "protocol/check.hpp"
+#include "protocol/private_headers.hpp"
 
 namespace harrier::protocol {
 namespace {
@@ -95,7 +96,9 @@ MessagePtr Message::create(std::string_view exchange, std::string_view routing_k
   std::uint8_t* out = put_raw(message->data(), as_bytes(exchange));
   out = put_raw(out, as_bytes(routing_key));
   put_raw(out, properties);
-  message->persistent_ = message->properties().persistent();
+  const PropertiesView view = message->properties();
+  message->persistent_ = view.persistent();
+  message->has_private_headers_ = protocol::has_private_headers(view);
   count_message_bytes(static_cast<std::int64_t>(message->footprint()));
   return MessagePtr(message);
 }

@@ -63,6 +63,8 @@ class Message {
     return {data() + exchange_size_ + routing_key_size_ + properties_size_, body_size_};
   }
   bool persistent() const { return persistent_; }
+  // See protocol/private_headers.hpp: who sends it to a client takes them out.
+  bool has_private_headers() const { return has_private_headers_; }
   std::size_t footprint() const;  // bytes of memory this message holds
 
   // A note that the store makes of where it keeps this content, so that a message in many queues
@@ -92,6 +94,7 @@ class Message {
   std::uint8_t exchange_size_ = 0;
   std::uint8_t routing_key_size_ = 0;
   bool persistent_ = false;
+  bool has_private_headers_ = false;
 };
 
 // Bytes of all live messages of the process. Summed over per-thread counters, so it may be off by

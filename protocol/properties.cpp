@@ -2,7 +2,7 @@
 //
 // properties = flags *value; flags = u16, bit 0 announces another flag word; values in bit order.
 // Basic has 14 properties, which fit the first word, so a continuation is always an error (C-098).
-// Bit 1 means nothing and is kept as it came (C-416).
+// Bit 1 means nothing (C-416); the broker uses it for itself, see protocol/private_headers.hpp.
 #include "protocol/properties.hpp"
 
 #include <array>
@@ -150,6 +150,16 @@ std::vector<std::uint8_t> PropertiesView::with_headers(TableView headers) const 
   std::vector<std::uint8_t> encoded(4 + headers.bytes().size());
   put_longstr(encoded.data(), as_text(headers.bytes()));
   return with_value(kHeaders, encoded);
+}
+
+std::vector<std::uint8_t> PropertiesView::without(PropertyFlag flag) const {
+  std::vector<std::uint8_t> out(bytes_.begin(), bytes_.end());
+  if (!has(flag)) return out;
+  const ByteView value = value_bytes(flag);
+  const auto at = out.begin() + (value.data() - bytes_.data());
+  out.erase(at, at + static_cast<std::ptrdiff_t>(value.size()));
+  put_u16(out.data(), static_cast<std::uint16_t>(flags_ & ~flag));
+  return out;
 }
 
 namespace {

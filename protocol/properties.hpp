@@ -59,6 +59,8 @@ class PropertiesView {
   // The same properties with one of them set or replaced; everything else keeps its bytes.
   std::vector<std::uint8_t> with_text(PropertyFlag flag, std::string_view text) const;
   std::vector<std::uint8_t> with_headers(TableView headers) const;
+  // And with one of them taken out.
+  std::vector<std::uint8_t> without(PropertyFlag flag) const;
 
  private:
   // The encoded value; if it is absent, the empty place where it would stand.

@@ -2,6 +2,7 @@
 #include "broker/core/backlog.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "protocol/check.hpp"
@@ -45,6 +46,7 @@ void Backlog::recorded(Seq seq, std::uint64_t batch, std::uint64_t durable_throu
 
 void Backlog::add_stored(Ready ready, std::uint64_t tail_bytes_max) {
   if (stored_ == 0) from_ = ready.seq;
+  if (expiry_ != nullptr) expiry_->stored(*ready.message, ready.seq, ready.enqueued_ms);
   const bool near = stored_bytes_ <= kTailsNear * tail_bytes_max;
   count_in(*ready.message);
   if (!near) {
@@ -62,6 +64,7 @@ void Backlog::evict(ReadyRun& run) {
     Ready ready = run.pop_back();
     from_ = ready.seq;
     if (is_stored(*ready.message)) {
+      if (expiry_ != nullptr) expiry_->went_to_store(ready);
       count_in(*ready.message);
     } else {
       behind_.push_front(std::move(ready));
@@ -74,12 +77,14 @@ std::vector<StoredMessage> Backlog::cut_piece(ReadyRun& run, std::uint64_t windo
                                               std::uint64_t bytes_max) {
   std::vector<StoredMessage> piece;
   const auto add = [&](Ready ready) {
+    if (expiry_ != nullptr) expiry_->went_to_store(ready);
     count_in(*ready.message);
     ++paged_out_;
     StoredMessage message;
     message.seq = ready.seq;
     message.message = std::move(ready.message);
     message.delivery_count = ready.returns;
+    message.enqueued_at_ms = ready.enqueued_ms;
     piece.push_back(std::move(message));
   };
   std::uint64_t bytes = 0;
@@ -97,6 +102,7 @@ std::vector<StoredMessage> Backlog::cut_piece(ReadyRun& run, std::uint64_t windo
       from_ = ready.seq;
       fetch_token_ = 0;
       if (is_stored(*ready.message)) {
+        if (expiry_ != nullptr) expiry_->went_to_store(ready);
         count_in(*ready.message);
       } else {
         add(std::move(ready));
@@ -139,12 +145,13 @@ std::optional<FetchRequest> Backlog::next_fetch(std::uint64_t memory_bytes, Seq 
     HARRIER_CHECK(from_ < next_seq || !marks_.empty() || !pieces_.empty());
     return std::nullopt;
   }
+  forget_gone(durable_through);
   fetch_token_ = ++last_token_;
   fetch_end_ = end;
   const std::uint64_t mean = (stored_bytes_ + stored_ - 1) / stored_;
   const std::uint64_t messages =
       std::max<std::uint64_t>(memory_bytes / (mean + kMemoryPerMessage), 1);
-  return FetchRequest{from_, static_cast<std::size_t>(messages * mean), fetch_token_};
+  return FetchRequest{from_, static_cast<std::size_t>(messages * mean), fetch_token_, end};
 }
 
 bool Backlog::fetched(std::uint64_t token, std::vector<StoredMessage>& messages,
@@ -172,6 +179,7 @@ void Backlog::merge(std::vector<StoredMessage>& messages, Seq end, std::uint64_t
   std::size_t at = 0;
   const std::uint64_t bytes_before = run.bytes();
   for (;;) {
+    while (at < messages.size() && gone_.contains(messages[at].seq)) ++at;
     const bool in_page = at < messages.size() && messages[at].seq < messages_end;
     const bool in_tail = !in_page && end == kEnd && !tail_.empty();
     const Seq stored = in_page ? messages[at].seq : in_tail ? tail_.front().seq : end;
@@ -184,6 +192,7 @@ void Backlog::merge(std::vector<StoredMessage>& messages, Seq end, std::uint64_t
       run.push_back(behind_.pop_front());
     } else if (in_tail) {
       count_out(*tail_.front().message);
+      if (expiry_ != nullptr) expiry_->came(tail_.front());
       run.push_back(tail_.pop_front());
     } else {
       StoredMessage& message = messages[at++];
@@ -192,11 +201,45 @@ void Backlog::merge(std::vector<StoredMessage>& messages, Seq end, std::uint64_t
         --paged_out_;
         drop = SeqRange{drop ? drop->from : message.seq, message.seq};
       }
-      run.push_back({message.seq, std::move(message.message), message.delivery_count});
+      Ready ready{message.seq, std::move(message.message), message.delivery_count,
+                  message.enqueued_at_ms};
+      if (expiry_ != nullptr) expiry_->came(ready);
+      run.push_back(std::move(ready));
     }
   }
   HARRIER_CHECK(end != kEnd || stored_ == 0 || from_ != kEnd);
   if (stored_ == 0) run.append(std::exchange(behind_, {}));
+}
+
+std::optional<FetchRequest> Backlog::next_sweep(Seq from, std::size_t bytes_max, Seq next_seq,
+                                                std::uint64_t durable_through) {
+  from = std::max(from, from_);
+  const Seq end = first_invisible(next_seq, durable_through);
+  if (from >= end) return std::nullopt;
+  if (!fetching()) forget_gone(durable_through);
+  sweeping_ = true;
+  return FetchRequest{from, bytes_max, ++last_token_, end};
+}
+
+// An answer that was asked for before the batch was durable may still hold them.
+void Backlog::forget_gone(std::uint64_t durable_through) {
+  if (sweeping_) return;
+  std::erase_if(gone_, [&](const auto& each) { return each.second <= durable_through; });
+}
+
+void Backlog::note_gone(Seq seq, std::uint64_t batch, std::uint64_t durable_through) {
+  gone_.emplace(seq, batch);
+  if (std::has_single_bit(gone_.size()) && !fetching()) forget_gone(durable_through);
+}
+
+bool Backlog::take_stored(Seq seq, const protocol::Message& message, std::uint64_t batch) {
+  count_out(message);
+  tail_.take(seq);
+  gone_.emplace(seq, batch);
+  fetch_token_ = 0;  // what is on its way may still have it
+  const bool paged_out = !is_stored(message);
+  if (paged_out) --paged_out_;
+  return paged_out;
 }
 
 Backlog::Cleared Backlog::clear(Seq next_seq) {
@@ -210,6 +253,8 @@ Backlog::Cleared Backlog::clear(Seq next_seq) {
   tail_ = {};
   behind_ = {};
   fetch_token_ = 0;
+  gone_.clear();  // a later message is above all that an answer on its way may hold
+  sweeping_ = false;
   return cleared;
 }
 

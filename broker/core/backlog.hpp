@@ -10,9 +10,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <vector>
 
+#include "broker/core/expiry.hpp"
 #include "broker/core/ready_list.hpp"
 #include "persistence/message_store.hpp"
 
@@ -22,6 +24,7 @@ struct FetchRequest {
   Seq from = 0;
   std::size_t bytes_max = 0;
   std::uint64_t token = 0;  // the answer has it too; any other answer is void
+  Seq end = 0;              // from here on the answer is not complete
 };
 
 struct SeqRange {  // both included
@@ -48,7 +51,10 @@ class Backlog {
   // A new message goes behind. A stored one is only counted, unless the queue is about to catch up:
   // the last ones are kept then, up to tail_bytes_max, or it would never get past the store.
   void add_stored(Ready ready, std::uint64_t tail_bytes_max);
-  void add_unstored(Ready ready) { behind_.push_back(std::move(ready)); }
+  void add_unstored(Ready ready) {
+    if (expiry_ != nullptr) expiry_->came(ready);
+    behind_.push_back(std::move(ready));
+  }
 
   // Takes the stored messages out of memory, from the back of `run` on.
   void evict(ReadyRun& run);
@@ -76,6 +82,24 @@ class Backlog {
                std::optional<SeqRange>& drop);
   // The same for what is in memory().
   void surface(std::uint64_t memory_bytes_max, ReadyRun& run);
+
+  // ---- messages that expire out of their turn ----
+  // Is told what moves between memory and the store; null: nothing here expires.
+  void set_expiry(Expiry* expiry) { expiry_ = expiry; }
+  Seq from() const { return from_; }
+  std::uint64_t stored_bytes() const { return stored_bytes_; }
+  // Out of the middle of what is in memory: the store holds it until that batch is durable, and it
+  // must not be found there.
+  void note_gone(Seq seq, std::uint64_t batch, std::uint64_t durable_through);
+  std::optional<Ready> take_unstored(Seq seq) { return behind_.take(seq); }
+  // What to fetch to see the messages from there on; nullopt if they can't be seen yet.
+  std::optional<FetchRequest> next_sweep(Seq from, std::size_t bytes_max, Seq next_seq,
+                                         std::uint64_t durable_through);
+  void sweep_ended() { sweeping_ = false; }  // its answer has been looked at
+  // Whether a message that a sweep has found is one of the backlog's.
+  bool holds(Seq seq) const { return seq >= from_ && stored_ > 0 && !gone_.contains(seq); }
+  // It is taken off the store in that batch. True if it has to be dropped there as a paged one.
+  bool take_stored(Seq seq, const protocol::Message& message, std::uint64_t batch);
 
   struct Cleared {
     std::uint64_t count = 0;
@@ -106,6 +130,7 @@ class Backlog {
   void merge(std::vector<persistence::StoredMessage>& messages, Seq end,
              std::uint64_t memory_bytes_max, ReadyRun& run, std::optional<SeqRange>& drop);
   void forget_durable(std::uint64_t durable_through);
+  void forget_gone(std::uint64_t durable_through);
   Seq first_invisible(Seq next_seq, std::uint64_t durable_through);
 
   const bool durable_;
@@ -117,6 +142,10 @@ class Backlog {
   ReadyRun behind_;                 // what no store has, all of it above what the queue has
   std::deque<Mark> marks_;          // first position of each batch that is not durable
   std::deque<Piece> pieces_;        // on their way to the store
+  std::map<Seq, std::uint64_t>
+      gone_;  // taken in a batch that may not be durable: not to be believed
+  bool sweeping_ = false;
+  Expiry* expiry_ = nullptr;
   std::uint64_t last_token_ = 0;
   std::uint64_t fetch_token_ = 0;  // of the open fetch; 0: none
   Seq fetch_end_ = 0;              // what it finds from here on is not complete

@@ -173,7 +173,8 @@ class Channel {
   void check_stream_consumer(const std::string& name, bool no_ack) const;
   void consume_direct_reply(const protocol::BasicConsume& method, const std::string& tag);
   void erase_consumer(std::uint32_t number);
-  std::uint64_t send_deliver(std::string_view tag, bool redelivered, const MessagePtr& message);
+  std::uint64_t send_deliver(std::string_view tag, bool redelivered, std::uint32_t returns,
+                             const MessagePtr& message);
 
   // channel_ack.cpp
   void settle_tags(std::uint64_t tag, bool multiple, Outcome outcome);

@@ -127,7 +127,7 @@ void Channel::on_consumer_cancelled(std::uint32_t number, bool tell_client) {
   send(cancel);
 }
 
-std::uint64_t Channel::send_deliver(std::string_view tag, bool redelivered,
+std::uint64_t Channel::send_deliver(std::string_view tag, bool redelivered, std::uint32_t returns,
                                     const MessagePtr& message) {
   protocol::BasicDeliver method;
   method.consumer_tag = tag;
@@ -136,7 +136,7 @@ std::uint64_t Channel::send_deliver(std::string_view tag, bool redelivered,
   method.exchange = message->exchange();
   method.routing_key = message->routing_key();
   send(method);
-  session_.send_content(number(), message);
+  session_.send_content(number(), message, returns);
   return method.delivery_tag;
 }
 
@@ -144,7 +144,8 @@ void Channel::on_delivery(Delivery& delivery) {
   const auto at = consumers_.find(delivery.consumer.consumer);
   if (at == consumers_.end()) return;  // gone with its queue
   Consumer& consumer = at->second;
-  const std::uint64_t tag = send_deliver(consumer.tag, delivery.redelivered, delivery.message);
+  const std::uint64_t tag =
+      send_deliver(consumer.tag, delivery.redelivered, delivery.returns, delivery.message);
   if (consumer.granted > 0) {
     --consumer.granted;
     --granted_;
@@ -200,7 +201,7 @@ void Channel::on(const protocol::BasicGet& method) {
     ok.message_count = got.remaining;
     if (!no_ack) unacked_.insert(ok.delivery_tag, {got.queue, got.seq, got.slot, false, false});
     send(ok);
-    session_.send_content(number(), got.message);
+    session_.send_content(number(), got.message, got.returns);
   });
   engine().send_to_queue(queue, Get{queue, ref_, method.no_ack, to});
 }
@@ -224,7 +225,7 @@ void Channel::on_direct_reply(const DirectReply& reply) {
   if (direct_reply_tag_.empty() || reply.name != direct_reply_name()) return;  // C-492: silently
   // Replies have no credit; to who does not read they are lost (C-497).
   if (session_.output().size() >= engine().options().output_high_bytes) return;
-  send_deliver(direct_reply_tag_, false, reply.message);
+  send_deliver(direct_reply_tag_, false, 0, reply.message);
 }
 
 // The bare name is always there; a full one while its requester waits (C-493).

@@ -21,6 +21,7 @@ struct UnsentLimits {
 struct Unsettled {
   MessagePtr message;
   std::uint32_t returns = 0;
+  Millis enqueued_ms = 0;
 };
 
 struct QueueConsumer {

@@ -45,4 +45,20 @@ persistence::Record forget(const std::string& vhost, const routing::Binding& bin
   return persistence::forget(vhost, definition_of(binding));
 }
 
+namespace {
+
+std::string expiring_name(routing::QueueId id) {
+  return std::string(kExpiringPrefix) + std::to_string(static_cast<std::uint64_t>(id));
+}
+
+}  // namespace
+
+persistence::Record define_expiring(routing::QueueId id) {
+  return persistence::Define{persistence::Kind::Counter, "", expiring_name(id), {}};
+}
+
+persistence::Record forget_expiring(routing::QueueId id) {
+  return persistence::Forget{persistence::Kind::Counter, "", expiring_name(id)};
+}
+
 }  // namespace harrier::broker

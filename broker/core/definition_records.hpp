@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "persistence/definitions.hpp"
 #include "routing/topology.hpp"
@@ -17,5 +18,10 @@ persistence::Record define(const std::string& vhost, const routing::Binding& bin
 persistence::Record forget(const std::string& vhost, const routing::Exchange& exchange);
 persistence::Record forget(const std::string& vhost, const routing::QueueEntry& queue);
 persistence::Record forget(const std::string& vhost, const routing::Binding& binding);
+
+// Durable queue `id` holds, or has held, messages with a time to live of their own.
+inline constexpr std::string_view kExpiringPrefix = "expiring:";
+persistence::Record define_expiring(routing::QueueId id);
+persistence::Record forget_expiring(routing::QueueId id);
 
 }  // namespace harrier::broker

@@ -82,6 +82,8 @@ void Engine::schedule(ConnectionId id, Millis old_deadline, Millis deadline) {
 
 Millis Engine::next_deadline() const {
   Millis next = deadlines_.empty() ? std::numeric_limits<Millis>::max() : deadlines_.begin()->first;
+  if (!queue_alarms_.empty())
+    next = std::min(next, queue_alarms_.begin()->first - world_.unix_minus_monotonic_ms);
   // While it lasts, an alarm has to be looked after; otherwise only traffic can raise one.
   if (control_ && alarm_.memory) next = std::min(next, next_memory_check_);
   return next;
@@ -93,6 +95,7 @@ void Engine::tick() {
     deadlines_.erase(deadlines_.begin());
     if (Session* session = find_session(id)) session->on_deadline();
   }
+  if (!queue_alarms_.empty()) wake_queues();
 }
 
 void Engine::shut_down(const std::string& reason) {
@@ -185,6 +188,7 @@ void Engine::settle(const Settle& settle) {
     outboxes_[to].rest.emplace_back(settle);
   } else if (Queue* queue = find_queue(settle.queue)) {
     queue->settle(settle, *this);
+    if (!dead_letters_.empty()) send_dead_letters();
   }
 }
 
@@ -208,8 +212,10 @@ bool Engine::congested(ShardId to) const { return in_flight_to_[to] > options_.s
 void Engine::end_turn() {
   do {
     for (const Grant& grant : std::exchange(deferred_, {})) send_to_queue(grant.queue, grant);
+    if (!dead_letters_.empty()) send_dead_letters();
     if (control_) control_->end_turn();
-  } while (!deferred_.empty());
+  } while (!deferred_.empty() || !dead_letters_.empty());
+  if (dead_letter_shards_ != 0) join_dead_letters();
   if (!batch_.empty()) commit_batch();
   for (std::size_t i = 0; i < dirty_.size(); ++i) {
     if (Session* session = find_session(dirty_[i])) session->end_turn();

@@ -134,6 +134,8 @@ class Engine final : public Outlet {
   void deliver(Delivery delivery) override;
   void record(persistence::Record record) override { batch_.add(std::move(record)); }
   bool delivers() const override { return delivers_; }
+  void dead_letter(DeadLetter letter) override;
+  void wake_at(QueueId queue, Millis instead_of, Millis at) override;
   Millis unix_ms() const override { return now_ + world_.unix_minus_monotonic_ms; }
   // The number that the batch of this turn will have, and how many records it holds so far.
   std::uint64_t current_batch() const override { return committed_ + 1; }
@@ -193,6 +195,13 @@ class Engine final : public Outlet {
   void tell_all(const Alarm& alarm);
   void commit_batch();
 
+  // engine_life.cpp
+  void send_dead_letters();
+  void send_dead_letter(const DeadLetter& letter);
+  void join_dead_letters();
+  void wake_queues();
+  void drop_unused(QueueId id);
+
   // engine_paging.cpp
   Residents* residents() { return world_.fetch ? &residents_ : nullptr; }
   void wake_waiting_queues();
@@ -229,6 +238,12 @@ class Engine final : public Outlet {
   std::uint64_t durable_ = 0;
   std::uint64_t last_transaction_ = 0;
   std::deque<std::pair<std::uint64_t, PublishSettled>> awaiting_durable_;  // in batch order
+
+  std::set<std::pair<Millis, QueueId>> queue_alarms_;  // since 1970
+  std::deque<DeadLetter> dead_letters_;                // of this turn, not sent yet
+  bool sending_dead_letters_ = false;
+  std::uint64_t dead_letter_shards_ = 0;  // one bit for each that has got stored ones in this turn
+  std::vector<QueueId> dead_letter_routes_;
 
   // Publishes on their way to each shard, in bytes, and what this shard has dealt with for each
   // other.

@@ -45,22 +45,25 @@ void Engine::on(Publish& m, ShardId from) {
   if (from != self_) processed_for_[from] += m.message->footprint();
   // A queue that has gone takes its messages along: an answer too, and not a refusal (C-375).
   Queue* queue = find_queue(m.queue);
-  const bool stored = queue != nullptr && queue->publish(std::move(m.message), *this);
+  const bool dead_letter = m.from.connection == ConnectionId{};
+  const Queue::Taken taken = queue == nullptr
+                                 ? Queue::Taken::InMemory
+                                 : queue->publish(std::move(m.message), *this, dead_letter);
+  if (!dead_letters_.empty()) send_dead_letters();
   if (m.confirm == 0) return;
-  const PublishSettled settled{m.from, m.confirm, true};
-  if (stored) {
+  const PublishSettled settled{m.from, m.confirm, taken != Queue::Taken::Refused};
+  if (taken == Queue::Taken::Stored) {
     awaiting_durable_.emplace_back(current_batch(), settled);
   } else {
     send_to_connection(m.from.connection, settled);
   }
 }
 
-void Engine::on(Settle& m, ShardId) {
-  if (Queue* queue = find_queue(m.queue)) queue->settle(m, *this);
-}
+void Engine::on(Settle& m, ShardId) { settle(m); }
 
 void Engine::on(CommitPart& m, ShardId) {
   if (m.parts > 1) batch_.join({m.transaction, m.parts});
+  if (m.channel.connection == ConnectionId{}) return;  // dead letters: nobody waits
   const PublishSettled settled{m.channel, 0, true};
   if (batch_.empty()) {  // nothing of it is stored here after all
     send_to_connection(m.channel.connection, settled);
@@ -79,6 +82,7 @@ void Engine::on(Get& m, ShardId) {
     reply(m.reply, QueueMissing{});
     return;
   }
+  queue->touch(*this);
   std::optional<GetResult> result = queue->get(m, *this);
   if (!m.no_ack || !result) note_footprint(m.channel, m.queue);
   if (result) reply(m.reply, std::move(*result));
@@ -96,6 +100,7 @@ void Engine::on(Consume& m, ShardId) {
   }
   note_footprint(m.consumer.channel, m.queue);
   reply(m.reply, Done{});
+  queue->touch(*this);
   queue->deliver(*this);
 }
 
@@ -107,6 +112,7 @@ void Engine::on(Cancel& m, ShardId) {
     report_gone(vhost, {m.queue}, m.reply);
     return;
   }
+  if (queue != nullptr) queue->touch(*this);
   reply(m.reply, Done{});
 }
 
@@ -134,6 +140,7 @@ void Engine::on(CountQueue& m, ShardId) {
   if (queue == nullptr) {
     reply(m.reply, QueueMissing{});
   } else {
+    queue->touch(*this);  // a declaration asks (C-224)
     reply(m.reply, Counted{queue->ready_count(), queue->consumer_count()});
   }
 }
@@ -145,7 +152,9 @@ void Engine::on(ReleaseChannel& m, ShardId) {
   if (!footprint.empty()) {
     for (const QueueId id : footprint.mapped()) {
       Queue* queue = find_queue(id);
-      if (queue == nullptr || !queue->release(m.channel, *this)) continue;
+      if (queue == nullptr) continue;
+      queue->touch(*this);
+      if (!queue->release(m.channel, *this)) continue;
       vhost = queue->vhost();
       drop_queue(id);
       gone.push_back(id);
@@ -165,7 +174,9 @@ Queue& Engine::add_queue(routing::QueueEntry entry, std::string vhost) {
   return *queues_.emplace(id, std::move(queue)).first->second;
 }
 
-void Engine::on(CreateQueue& m, ShardId) { add_queue(std::move(m.queue), std::move(m.vhost)); }
+void Engine::on(CreateQueue& m, ShardId) {
+  add_queue(std::move(m.queue), std::move(m.vhost)).start(*this);
+}
 
 void Engine::on(DropQueue& m, ShardId) {
   QueueDropped dropped;

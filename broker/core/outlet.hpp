@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/core/backlog.hpp"
+#include "broker/core/dead_letters.hpp"
 #include "broker/core/shard_message.hpp"
 #include "persistence/write_batch.hpp"
 
@@ -22,6 +23,12 @@ class Outlet {
   // alone.
   virtual void record(persistence::Record) {}
   virtual Millis unix_ms() const { return 0; }
+  // Goes to its queues after the caller has returned, in order, and within the turn: together with
+  // what the caller has recorded, or not at all.
+  virtual void dead_letter(DeadLetter) {}
+  // The queue wants to be woken at that time, of unix_ms(), instead of the one before; kNeverDue is
+  // none.
+  virtual void wake_at(QueueId, Millis /*instead_of*/, Millis /*at*/) {}
   // False once the broker is on its way down: what a closed connection returns would only go out
   // again to one that is about to be closed too, as a needless redelivery.
   virtual bool delivers() const { return true; }

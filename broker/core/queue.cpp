@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/core/definition_records.hpp"
+
 namespace harrier::broker {
 
 using protocol::ReplyCode;
@@ -14,7 +16,9 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
       vhost_(std::move(vhost)),
       limits_(limits),
       backlog_(entry_.durable),
-      residents_(residents) {}
+      residents_(residents) {
+  apply(read_queue_settings(entry_.arguments.view()));
+}
 
 Queue::~Queue() {
   if (residents_ != nullptr) residents_->bytes -= accounted_bytes_;
@@ -38,21 +42,32 @@ QueueInfo Queue::info() const {
   return info;
 }
 
-bool Queue::publish(MessagePtr message, Outlet& outlet) {
+Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
+  if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
   const Seq seq = next_seq_++;
   const bool stored = is_stored(message);
+  const Millis now = outlet.unix_ms();
+  const bool expiring = expires(*message);
   if (stored) {
-    outlet.record(persistence::Enqueue{stored_id(), seq, message, outlet.unix_ms(), {}});
+    if (expiring && Expiry::has_own(*message)) note_expiring(outlet);
+    outlet.record(persistence::Enqueue{stored_id(), seq, message, now,
+                                       expiring ? expiry_->own_due(*message, now) : std::nullopt});
     if (residents_ != nullptr)
       backlog_.recorded(seq, outlet.current_batch(), outlet.durable_through());
   }
+  if (limit_) limit_->came(seq, *message);
   if (backlog_.empty() && (!stored || keeps(*message))) {
-    ready_.push({seq, std::move(message), 0});
+    if (expiring) expiry_->came({seq, message, 0, now});
+    ready_.push({seq, std::move(message), 0, now});
+    arriving_ = seq;
+    deliver(outlet);
+    arriving_ = 0;
+    if (expiring) settle_arrival(outlet);
   } else {
-    put_behind({seq, std::move(message), 0}, stored);
+    put_behind({seq, std::move(message), 0, now}, stored);
+    deliver(outlet);
   }
-  deliver(outlet);
-  return stored;
+  return stored ? Taken::Stored : Taken::InMemory;
 }
 
 void Queue::settle(const Settle& settle, Outlet& outlet) {
@@ -65,15 +80,13 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
   QueueConsumer& consumer = *slots_[settle.slot];
   std::optional<Unsettled> taken = consumer.unsettled.take(settle.seq);
   if (!taken) return;
-  const bool requeue = settle.outcome == Outcome::Requeue;
-  if (is_stored(taken->message)) {
-    if (requeue) {
-      outlet.record(persistence::Requeue{stored_id(), settle.seq, taken->returns + 1});
-    } else {
-      outlet.record(persistence::Settle{stored_id(), settle.seq});
-    }
+  if (settle.outcome == Outcome::Requeue) {
+    put_back(settle.seq, std::move(*taken), outlet);
+  } else if (settle.outcome == Outcome::Discard) {
+    bury(settle.seq, taken->message, DeathReason::Rejected, outlet);
+  } else if (is_stored(taken->message)) {
+    outlet.record(persistence::Settle{stored_id(), settle.seq});
   }
-  if (requeue) ready_.put_back({settle.seq, std::move(taken->message), taken->returns + 1});
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
     free_slot(consumer);
   } else {
@@ -82,12 +95,14 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
 }
 
 std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
+  if (expiry_) bury_expired(outlet);
   if (waiting_gets_.empty() && (!ready_.empty() || backlog_.empty())) {
     GetResult result = take_for(get, outlet);
     if (residents_ != nullptr) {
       refill(true, outlet);
       account();
     }
+    if (is_timed()) set_alarm(outlet);
     return result;
   }
   waiting_gets_.push_back(get);
@@ -99,10 +114,11 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
   GetResult result;
   result.queue = entry_.id;
   if (ready_.empty()) return result;
-  Ready ready = ready_.pop();
+  Ready ready = take_ready();
   used_ = true;
   result.seq = ready.seq;
   result.redelivered = redelivered(ready);
+  result.returns = ready.returns;
   result.remaining = ready_count();
   if (!get.no_ack) {
     auto [at, fresh] = getters_.try_emplace(get.channel, 0);
@@ -113,7 +129,8 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
       at->second = getter.slot;
     }
     result.slot = at->second;
-    slots_[result.slot]->unsettled.insert(ready.seq, {ready.message, ready.returns});
+    slots_[result.slot]->unsettled.insert(ready.seq,
+                                          {ready.message, ready.returns, ready.enqueued_ms});
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{stored_id(), ready.seq});
   }
@@ -185,15 +202,18 @@ void Queue::sent(const Sent& sent, Outlet& outlet) {
 void Queue::deliver(Outlet& outlet) {
   if (!outlet.delivers()) return;
   do {
+    if (expiry_) bury_expired(outlet);
     if (!waiting_gets_.empty()) answer_gets(outlet);
     while (!ready_.empty()) {
       QueueConsumer* consumer = next_consumer();
       if (consumer == nullptr) break;
       hand_over(*consumer, outlet);
     }
-  } while (refill(!idle(), outlet));
+    if (limit_) drop_from_head(outlet);
+  } while (refill(wants_head(outlet) || !idle(), outlet));
   if (gated_count_ > 0) settle_grants(outlet);
   account();
+  if (is_timed()) set_alarm(outlet);
 }
 
 // The next consumer in turn that can take a message; those that can't are struck off the list on
@@ -216,18 +236,18 @@ QueueConsumer* Queue::next_consumer() {
 }
 
 void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
-  Ready ready = ready_.pop();
+  Ready ready = take_ready();
   used_ = true;
   if (consumer.gated) --consumer.grants;
   ++consumer.unsent_messages;
   consumer.unsent_bytes += ready.message->body().size();
   if (!consumer.no_ack) {
-    consumer.unsettled.insert(ready.seq, {ready.message, ready.returns});
+    consumer.unsettled.insert(ready.seq, {ready.message, ready.returns, ready.enqueued_ms});
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{stored_id(), ready.seq});
   }
   outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready),
-                  std::move(ready.message)});
+                  ready.returns, std::move(ready.message)});
 }
 
 // Asks for grants while messages wait, and gives unused ones back when none do, so that a
@@ -251,6 +271,8 @@ std::uint32_t Queue::purge(Outlet& outlet) {
     const Ready ready = ready_.pop();
     if (is_stored(ready.message)) outlet.record(persistence::Settle{stored_id(), ready.seq});
   }
+  if (limit_) limit_->emptied();
+  if (expiry_) expiry_->cleared();
   const Backlog::Cleared behind = backlog_.clear(next_seq_);
   if (behind.stored)
     outlet.record(persistence::Purge{stored_id(), behind.stored->from, behind.stored->up_to});
@@ -294,6 +316,8 @@ void Queue::cancel_all(Outlet& outlet) {
 void Queue::close(Outlet& outlet) {
   for (const Get& get : std::exchange(waiting_gets_, {}))
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
+  outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
+  if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
   if (backlog_.has_paged_out()) outlet.drop_paged(entry_.id, 0, next_seq_ - 1);
 }
 
@@ -347,11 +371,7 @@ void Queue::detach(QueueConsumer& consumer) {
 
 void Queue::requeue_all(QueueConsumer& consumer, Outlet& outlet) {
   consumer.unsettled.take_to(~std::uint64_t{0}, [&](std::uint64_t seq, Unsettled unsettled) {
-    const std::uint32_t returns = unsettled.returns + 1;
-    if (is_stored(unsettled.message)) {
-      outlet.record(persistence::Requeue{stored_id(), seq, returns});
-    }
-    ready_.put_back({seq, std::move(unsettled.message), returns});
+    put_back(seq, std::move(unsettled), outlet);
   });
 }
 

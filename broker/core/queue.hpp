@@ -6,6 +6,7 @@
 // place: ready in memory, in the backlog behind that, or unsettled with one consumer (C-365).
 #pragma once
 
+#include <limits>
 #include <list>
 #include <map>
 #include <memory>
@@ -18,7 +19,10 @@
 #include "broker/core/arguments.hpp"
 #include "broker/core/backlog.hpp"
 #include "broker/core/consumer.hpp"
+#include "broker/core/dead_letters.hpp"
+#include "broker/core/expiry.hpp"
 #include "broker/core/info.hpp"
+#include "broker/core/length_limit.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/ready_list.hpp"
 #include "broker/core/residents.hpp"
@@ -39,6 +43,11 @@ class Queue {
   // delivered before, though the store knows nothing of it.
   void restore(std::uint64_t messages, std::uint64_t bytes, Seq seq_max, bool clean);
 
+  // What holds from now on, in place of what the queue was declared with.
+  void apply(const QueueSettings& settings);
+
+  void restore_expiring();  // some of it may have had a time to live of its own
+
   const routing::QueueEntry& entry() const { return entry_; }
   const std::string& vhost() const { return vhost_; }
   std::uint32_t ready_count() const {
@@ -47,8 +56,13 @@ class Queue {
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
 
-  // True if the message is in the write batch: the publisher's confirm then waits for that.
-  bool publish(MessagePtr message, Outlet& outlet);
+  enum class Taken : std::uint8_t {
+    InMemory,
+    Stored,   // it is in the write batch: the publisher's confirm waits for that
+    Refused,  // the queue is full (C-452)
+  };
+  // A dead letter is not refused: nobody could take it back.
+  Taken publish(MessagePtr message, Outlet& outlet, bool dead_letter = false);
   void settle(const Settle& settle, Outlet& outlet);
   // nullopt: the message has to come from the store, and the answer comes with it.
   std::optional<GetResult> get(const Get& get, Outlet& outlet);
@@ -76,6 +90,13 @@ class Queue {
   // It is destroyed next: nobody waits for it any more, here or in the store.
   void close(Outlet& outlet);
 
+  // ---- time, queue_life.cpp ----
+  // It was declared, consumed from, got from, or its last consumer has left (C-264).
+  void touch(Outlet& outlet);
+  void start(Outlet& outlet);  // it is there: from now on it may ask to be woken
+  // The time it asked for has come. True if the queue itself has expired and must go.
+  bool wake(Outlet& outlet);
+
   // ---- paging, queue_paging.cpp ----
   void fetched(Fetched& page, Outlet& outlet);
   void paged_out(std::uint64_t token, Outlet& outlet);
@@ -89,6 +110,7 @@ class Queue {
   bool page_out(Outlet& outlet);
 
  private:
+  static constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
   using Available = std::list<QueueConsumer*>;
   struct RefHash {
     std::size_t operator()(const ConsumerRef& ref) const noexcept {
@@ -97,6 +119,26 @@ class Queue {
   };
 
   void take_back(const Settle& settle, Outlet& outlet);
+  void put_back(Seq seq, Unsettled unsettled, Outlet& outlet);
+  Taken refuse(const MessagePtr& message, Outlet& outlet);
+  void settle_arrival(Outlet& outlet);
+  void note_expiring(Outlet& outlet);
+  bool is_timed() const { return expiry_ != nullptr || lease_ms_ != kNeverDue; }
+  Ready take_ready();
+  bool expires(const protocol::Message& message);
+  bool is_due(const Ready& ready, Millis now) const {
+    return ready.seq != arriving_ && expiry_->due(ready) <= now;
+  }
+  void bury_expired(Outlet& outlet);
+  void drop_from_head(Outlet& outlet);
+  bool wants_head(const Outlet& outlet);
+  void ensure_expiry();
+  std::uint64_t ready_bytes() const;
+  void end_sweep(Millis unread_due_ms, Outlet& outlet);
+  void sweep(Outlet& outlet);
+  bool swept(Fetched& page, Outlet& outlet);
+  void set_alarm(Outlet& outlet);
+  void bury(Seq seq, const MessagePtr& message, DeathReason reason, Outlet& outlet);
   QueueConsumer& add_slot();
   void free_slot(QueueConsumer& consumer);
   QueueConsumer* find(const ConsumerRef& ref);
@@ -135,6 +177,16 @@ class Queue {
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
   ReadyList ready_;
   Backlog backlog_;
+  std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
+  std::unique_ptr<LengthLimit> limit_;
+  std::unique_ptr<Expiry> expiry_;  // null: nothing here has ever had a time to live
+  Seq arriving_ = 0;                // being published: not expired before consumers were asked
+  std::uint32_t delivery_limit_ = kUnlimited;  // returns beyond it are the last (C-472)
+  Millis lease_ms_ = kNeverDue;                // x-expires
+  Millis used_at_ms_ = 0;
+  Millis alarm_ms_ = kNeverDue;  // when it is woken; an early one does no harm
+  bool noted_expiring_ = false;  // the store knows that messages have a time to live of their own
+  bool wants_head_ = false;      // for other reasons than a consumer
   std::vector<Get> waiting_gets_;
   Residents* const residents_;
   std::uint64_t accounted_bytes_ = 0;  // our share of the residents

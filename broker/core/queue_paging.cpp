@@ -27,6 +27,7 @@ void Queue::restore(std::uint64_t messages, std::uint64_t bytes, Seq seq_max, bo
   next_seq_ = seq_max + 1;
   if (!clean) redelivered_to_ = seq_max;
   backlog_.restore(messages, bytes);
+  if (limit_) limit_->restore(bytes, seq_max);
 }
 
 // Whether a new message that the store gets may stay in memory too.
@@ -55,7 +56,8 @@ std::uint64_t Queue::window_now() const {
   if (!residents_->full()) return residents_->window_bytes;
   residents_->wanted = true;
   // Consumers that can't take anything need nothing ready.
-  const bool hungry = !waiting_gets_.empty() || !available_.empty() || gated_count_ > 0;
+  const bool hungry =
+      !waiting_gets_.empty() || !available_.empty() || gated_count_ > 0 || wants_head_;
   return hungry ? std::min(residents_->window_bytes, kSmallWindowBytes) : 0;
 }
 
@@ -81,6 +83,7 @@ bool Queue::refill(bool wanted, Outlet& outlet) {
 }
 
 void Queue::fetched(Fetched& page, Outlet& outlet) {
+  if (expiry_ && swept(page, outlet)) return;
   std::optional<SeqRange> drop;
   if (!backlog_.fetched(page.token, page.messages, page.next,
                         kPageWindows * residents_->window_bytes, ready_.fresh(), drop))
@@ -104,6 +107,7 @@ void Queue::answer_gets(Outlet& outlet) {
 
 bool Queue::evict() {
   const std::uint64_t before = accounted_bytes_;
+  if (expiry_ && !ready_.empty()) expiry_->head_due_ms = expiry_->due(ready_.front());
   backlog_.evict(ready_.fresh());
   if (holder_) residents_->holders.erase(*std::exchange(holder_, std::nullopt));
   account();

@@ -7,10 +7,13 @@
 // never had any allocates nothing, because most queues need one of their three at most.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "broker/core/ids.hpp"
@@ -22,6 +25,7 @@ struct Ready {
   Seq seq = 0;
   protocol::MessagePtr message;
   std::uint32_t returns = 0;  // how often it came back undone; redelivered if ever
+  Millis enqueued_ms = 0;     // since 1970: when its time to live began
 };
 
 inline std::uint64_t memory_of(const Ready& ready) {
@@ -31,7 +35,7 @@ inline std::uint64_t memory_of(const Ready& ready) {
 class ReadyRun {
  public:
   bool empty() const { return !items_ || items_->empty(); }
-  std::size_t size() const { return items_ ? items_->size() : 0; }
+  std::size_t size() const { return items_ ? items_->size() - holes_ : 0; }
   std::uint64_t bytes() const { return bytes_; }  // of memory
   std::uint64_t persistent_bytes() const { return persistent_bytes_; }
   const Ready& front() const { return items_->front(); }
@@ -49,13 +53,35 @@ class ReadyRun {
     Ready ready = std::move(items_->front());
     items_->pop_front();
     discount(ready);
+    if (holes_ > 0) trim();
+    return ready;
+  }
+  // From anywhere; nullopt if that position is not here.
+  std::optional<Ready> take(Seq seq) {
+    if (empty()) return std::nullopt;
+    const auto at = std::ranges::lower_bound(*items_, seq, {}, &Ready::seq);
+    if (at == items_->end() || at->seq != seq || at->returns == kHole) return std::nullopt;
+    Ready ready = std::move(*at);
+    at->message = {};
+    at->returns = kHole;
+    ++holes_;
+    discount(ready);
+    trim();
     return ready;
   }
   Ready pop_back() {
     Ready ready = std::move(items_->back());
     items_->pop_back();
     discount(ready);
+    if (holes_ > 0) trim();
     return ready;
+  }
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    if (!items_) return;
+    for (const Ready& ready : *items_) {
+      if (ready.returns != kHole) visit(ready);
+    }
   }
   // Puts a run of higher positions behind this one; touches the shorter of the two only.
   void append(ReadyRun more) {
@@ -77,6 +103,20 @@ class ReadyRun {
     bytes_ -= bytes;
     if (is_persistent(ready)) persistent_bytes_ -= bytes;
   }
+  // Holes are never at an end, and never the most.
+  void trim() {
+    while (holes_ > 0 && items_->front().returns == kHole) {
+      items_->pop_front();
+      --holes_;
+    }
+    while (holes_ > 0 && items_->back().returns == kHole) {
+      items_->pop_back();
+      --holes_;
+    }
+    if (holes_ < kHolesMin || holes_ < items_->size() / 2) return;
+    std::erase_if(*items_, [](const Ready& ready) { return ready.returns == kHole; });
+    holes_ = 0;
+  }
   static bool is_persistent(const Ready& ready) {
     return ready.message && ready.message->persistent();
   }
@@ -86,7 +126,12 @@ class ReadyRun {
     return *items_;
   }
 
+  // In place of `returns`: this one was taken out of the middle.
+  static constexpr std::uint32_t kHole = std::numeric_limits<std::uint32_t>::max();
+  static constexpr std::size_t kHolesMin = 64;
+
   std::unique_ptr<std::deque<Ready>> items_;
+  std::size_t holes_ = 0;
   std::uint64_t bytes_ = 0;
   std::uint64_t persistent_bytes_ = 0;
 };
@@ -109,6 +154,18 @@ class ReadyList {
   Ready pop() {
     if (returned_first()) return std::move(returned_.extract(returned_.begin()).mapped());
     return fresh_.pop_front();
+  }
+
+  std::optional<Ready> take(Seq seq) {
+    if (const auto at = returned_.find(seq); at != returned_.end())
+      return std::move(returned_.extract(at).mapped());
+    return fresh_.take(seq);
+  }
+
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (const auto& [seq, ready] : returned_) visit(ready);
+    fresh_.for_each(visit);
   }
 
   // What has not been out yet: every position in it is above every returned one's.

@@ -2,12 +2,14 @@
 #include "broker/core/recovery.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <map>
 #include <unordered_map>
 #include <utility>
 
 #include "broker/core/arguments.hpp"
 #include "broker/core/control.hpp"
+#include "broker/core/definition_records.hpp"
 #include "persistence/definitions.hpp"
 #include "protocol/bytes.hpp"
 #include "protocol/error.hpp"
@@ -65,6 +67,7 @@ class Restoration {
     drop_nameless();
     control_.finish_restore(ids_below_);
     hand_out_topologies();
+    for (const auto& [id, queue] : restored_) queue->start(*engines_[shard_of(id, shards_)]);
     return std::move(result_);
   }
 
@@ -114,12 +117,34 @@ class Restoration {
   }
 
   void restore_counter(const Define& definition) {
+    if (definition.name.starts_with(kExpiringPrefix)) {
+      restore_expiring(definition);
+      return;
+    }
     const auto value = decode_counter(definition.value);
     if (definition.name != kQueueIdCounter || !value) {
       unreadable(subject("counter", definition.name, definition.vhost));
       return;
     }
     ids_below_ = std::max(ids_below_, *value);
+  }
+
+  // Counters come last. The queue may have gone in a crash between two batches.
+  void restore_expiring(const Define& definition) {
+    const std::string digits = definition.name.substr(kExpiringPrefix.size());
+    std::uint64_t id = 0;
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), id);
+    if (parsed.ec != std::errc{} || parsed.ptr != digits.data() + digits.size()) {
+      unreadable(subject("counter", definition.name, definition.vhost));
+      return;
+    }
+    const auto at = restored_.find(QueueId{id});
+    if (at != restored_.end()) {
+      at->second->restore_expiring();
+    } else {
+      control_engine().record(
+          persistence::Forget{Kind::Counter, definition.vhost, definition.name});
+    }
   }
 
   void restore_exchange(routing::Registry& registry, const Define& definition) {
@@ -170,6 +195,7 @@ class Restoration {
     ++result_.counts.queues;
     Queue& queue =
         engines_[shard_of(entry.id, shards_)]->add_queue(std::move(entry), definition.vhost);
+    restored_.emplace(queue.entry().id, &queue);
     const auto held = held_.find(decoded->id);
     if (held == held_.end()) return;  // has never had a stored message
     persistence::RecoveredQueue& contents = *held->second;
@@ -228,6 +254,7 @@ class Restoration {
   const unsigned shards_;
   std::unordered_map<persistence::QueueId, persistence::RecoveredQueue*> held_;
   std::unordered_map<persistence::QueueId, std::string> names_;  // of queues that are defined
+  std::unordered_map<QueueId, Queue*> restored_;
   std::map<std::string, std::uint64_t> missing_vhosts_;
   std::uint64_t ids_below_ = 0;
   bool damaged_ = false;

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "broker/core/engine.hpp"
+#include "protocol/private_headers.hpp"
 
 namespace harrier::broker {
 
@@ -298,8 +299,12 @@ void Session::end_turn() {
   }
 }
 
-void Session::send_content(std::uint16_t channel, const protocol::MessagePtr& message) {
-  const ByteView properties = message->property_bytes();
+void Session::send_content(std::uint16_t channel, const protocol::MessagePtr& message,
+                           std::uint32_t returns) {
+  std::vector<std::uint8_t> edited;
+  if (returns > 0 || message->has_private_headers())
+    edited = protocol::visible_properties(message->properties(), returns);
+  const ByteView properties = edited.empty() ? message->property_bytes() : ByteView(edited);
   const ByteView body = message->body();
   const std::size_t header_size = protocol::kContentHeaderSize + properties.size();
   std::uint8_t* out = output_.reserve(header_size + protocol::kFrameOverhead);

@@ -87,7 +87,9 @@ class Session {
 
   template <class M>
   void send(std::uint16_t channel, const M& method);
-  void send_content(std::uint16_t channel, const protocol::MessagePtr& message);
+  // `returns`: how often the message came back, which consumers see (C-471).
+  void send_content(std::uint16_t channel, const protocol::MessagePtr& message,
+                    std::uint32_t returns = 0);
 
   // Parks the session for `answers` replies; the returned address goes into the requests. `then`
   // runs for each reply, in the context of the channel and method of now; it may throw AmqpError

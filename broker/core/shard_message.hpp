@@ -51,7 +51,7 @@ struct Settle {
 
 // After all publishes and settlements of a commit for queues of this shard, in the same batch of
 // mail: they are in one write batch, joined with those of the commit's other shards. Answered by
-// PublishSettled once it is durable.
+// PublishSettled once it is durable. Dead letters make a commit too, of no channel.
 struct CommitPart {
   ChannelRef channel;
   std::uint64_t transaction = 0;
@@ -131,6 +131,7 @@ struct Delivery {
   Seq seq = 0;
   std::uint32_t slot = 0;
   bool redelivered = false;
+  std::uint32_t returns = 0;  // how often it has come back
   MessagePtr message;
 };
 
@@ -184,6 +185,7 @@ struct GetResult {
   std::uint32_t slot = 0;
   std::uint32_t remaining = 0;
   bool redelivered = false;
+  std::uint32_t returns = 0;
 };
 struct QueueDeclared {
   QueueId queue{};

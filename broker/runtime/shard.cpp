@@ -72,6 +72,13 @@ void Shard::shut_down(const std::string& reason, std::function<void()> done) {
   });
 }
 
+void Shard::read_all(std::function<void()> done) {
+  asio::post(context_, [this, done = std::move(done)] {
+    before_input();
+    done();
+  });
+}
+
 void Shard::stop() {
   asio::post(context_, [this] { stopped_ = true; });
 }

@@ -50,6 +50,9 @@ class Shard {
   void stop_delivering(std::function<void()> done);
   // Closes every connection with 320; `done` is called on the shard's thread once none is left.
   void shut_down(const std::string& reason, std::function<void()> done);
+  // Does what the other shards have sent; `done` is called on the shard's thread before the end of
+  // that turn.
+  void read_all(std::function<void()> done);
   void stop();
   asio::io_context& context() { return context_; }
   std::size_t connection_count() const { return connection_count_.load(std::memory_order_relaxed); }

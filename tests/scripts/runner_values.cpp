@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/scripts/runner_values.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cstdlib>
@@ -138,22 +139,32 @@ void append_table(ByteVector& out, const TableLiteral& table, Variables& variabl
   }
 }
 
-// Nested tables are compared the same way, everything else by type and bytes; null stands for any
-// value.
+bool contains(TableView actual, TableView expected);
+
+std::vector<FieldValue> elements(const FieldValue& array) {
+  std::vector<FieldValue> out;
+  array.as_array()->for_each([&](const FieldValue& element) {
+    out.push_back(element);
+    return true;
+  });
+  return out;
+}
+
+// Nested tables are compared as the outer one, arrays element by element, everything else by type
+// and bytes; null stands for any value.
+bool fits(const FieldValue& actual, const FieldValue& wanted) {
+  if (wanted.tag == 'V') return true;
+  if (wanted.tag != actual.tag) return false;
+  if (wanted.tag == 'F') return contains(*actual.as_table(), *wanted.as_table());
+  if (wanted.tag == 'A') return std::ranges::equal(elements(actual), elements(wanted), fits);
+  return protocol::as_text(actual.payload) == protocol::as_text(wanted.payload);
+}
+
 bool contains(TableView actual, TableView expected) {
   bool all = true;
   expected.for_each([&](std::string_view key, const FieldValue& wanted) {
     const auto found = actual.find(key);
-    if (!found) {
-      all = false;
-    } else if (wanted.tag == 'V') {
-      all = true;
-    } else if (wanted.tag == 'F' && found->tag == 'F') {
-      all = contains(*found->as_table(), *wanted.as_table());
-    } else {
-      all = found->tag == wanted.tag &&
-            protocol::as_text(found->payload) == protocol::as_text(wanted.payload);
-    }
+    all = found && fits(*found, wanted);
     return all;
   });
   return all;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "protocol/error.hpp"
+#include "protocol/private_headers.hpp"
 #include "protocol/properties.hpp"
 #include "tests/unit/protocol/random_values.hpp"
 
@@ -245,8 +246,22 @@ TEST_F(ContentTest, OnlyBccLeavesAnEmptyTable) {  // C-315
   Properties properties;
   properties.headers = Table().add_array("BCC", {{'S', as_bytes("b")}});
   const Publish publish = this->publish(properties);
-  EXPECT_TRUE(publish.message->properties().has(kHeaders));
-  EXPECT_TRUE(publish.message->properties().headers().empty());
+  const auto visible = visible_properties(publish.message->properties(), 0);
+  EXPECT_TRUE(PropertiesView::trusted(visible).has(kHeaders));
+  EXPECT_TRUE(PropertiesView::trusted(visible).headers().empty());
+  EXPECT_EQ(read_private_headers(publish.message->properties()).bcc, std::vector<std::string>{"b"});
+}
+
+TEST_F(ContentTest, TheBrokersMarkIsNotAClients) {  // C-416
+  Properties properties;
+  properties.headers = Table().add("h", "v");
+  std::vector<std::uint8_t> bytes = properties.encode();
+  bytes[1] |= kPrivateMark;
+  assembler_.begin(publish_to("", "q"), false);
+  ASSERT_TRUE(send(FrameType::Header, header_payload(0, bytes)));
+  const Publish publish = assembler_.take();
+  EXPECT_FALSE(publish.message->has_private_headers());
+  EXPECT_EQ(to_text(publish.message->properties().headers()), R"({"h": "v"})");
 }
 
 TEST_F(ContentTest, DirectReplyTo) {  // C-490
@@ -262,7 +277,8 @@ TEST_F(ContentTest, DirectReplyTo) {  // C-490
   properties.headers = Table().add_array("BCC", {{'S', as_bytes("b")}}).add("h", "v");
   rewritten = publish(properties);
   EXPECT_EQ(rewritten.message->properties().text(kReplyTo), "amq.rabbitmq.reply-to.g1h2");
-  EXPECT_EQ(to_text(rewritten.message->properties().headers()), R"({"h": "v"})");
+  const auto visible = visible_properties(rewritten.message->properties(), 0);
+  EXPECT_EQ(to_text(PropertiesView::trusted(visible).headers()), R"({"h": "v"})");
   properties.reply_to = "amq.rabbitmq.reply-to.else";
   EXPECT_EQ(publish(properties).message->properties().text(kReplyTo), "amq.rabbitmq.reply-to.else");
 }
