@@ -131,6 +131,7 @@ struct Config {
   std::string data = "./harrier-data";
   std::uint32_t shards = 0;  // 0: one for every core
   std::vector<std::string> vhosts = {"/"};
+  std::string definitions;  // a file to import at every start; empty: none
   LogConfig log;
   IdentityConfig identity;
   AuthConfig auth;

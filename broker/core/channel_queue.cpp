@@ -55,9 +55,14 @@ void Channel::on(const protocol::QueueDeclare& method) {
                     "queue name '" + name + "' contains reserved prefix 'amq.*'");
   }
   const std::string& vhost = session_.vhost().name;
+  Access& access = session_.access();
+  // Who may not choose every name is asked about the one that the server chooses, too (C-557).
+  const bool named_here = name.empty() && access.restricted();
+  const std::string own_name = named_here ? engine().random_name("amq.gen-") : name;
+  access.need_queue(Right::Configure, own_name);
   const protocol::Table arguments(method.arguments);
   routing::QueueEntry wanted;
-  wanted.name = name;
+  wanted.name = own_name;
   wanted.durable = durable;
   wanted.auto_delete = method.auto_delete;
   wanted.owner = method.exclusive ? static_cast<std::uint64_t>(ref_.connection) : 0;
@@ -76,12 +81,17 @@ void Channel::on(const protocol::QueueDeclare& method) {
     throw AmqpError(ReplyCode::PreconditionFailed, "Cannot declare a server-named queue for type " +
                                                        std::string(module_name(settings.type)));
   }
+  if (settings.dead_letter_exchange) {  // C-242
+    access.need_queue(Right::Read, own_name);
+    access.need_exchange(Right::Write, *settings.dead_letter_exchange);
+  }
   declare_at_control(wanted, arguments, method.nowait);
 }
 
 bool Channel::may_follow(const protocol::QueueDeclare& method) const {
   const std::string name = without_line_feeds(method.queue);
   if (method.passive || name.empty() || name.starts_with("amq.")) return false;
+  if (session_.access().restricted()) return false;
   if (!declares_.takes_more() || declares_.contains(name)) return false;
   if (session_.vhost().topology->find_queue(name) != nullptr) return false;
   try {
@@ -155,6 +165,7 @@ void Channel::give_declared() {
 }
 
 void Channel::declare_passive(const std::string& name, bool nowait) {
+  session_.access().need_some("queue", name);
   const QueueId id = existing_queue(name).id;
   answer_declared(name, id, nowait, [this, name] {
     throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, session_.vhost().name));
@@ -205,9 +216,11 @@ void Channel::bind_queue(std::string_view queue, std::string_view exchange,
   change.binding.arguments = protocol::Table(arguments);
   change.connection = ref_.connection;
   change.unbind = unbind;
+  session_.access().need_queue(Right::Write, change.binding.destination);
   if (change.binding.source.empty()) {
     throw AmqpError(ReplyCode::AccessRefused, "operation not permitted on the default exchange");
   }
+  need_source(change.binding);
   change_definitions(std::move(change), [this, unbind, nowait](Reply&) {
     if (nowait) return;
     if (unbind) {
@@ -220,6 +233,7 @@ void Channel::bind_queue(std::string_view queue, std::string_view exchange,
 
 void Channel::on(const protocol::QueuePurge& method) {
   const std::string name = named_queue(method.queue);
+  session_.access().need_queue(Right::Read, name);
   const routing::QueueEntry& queue = existing_queue(name);
   refuse_stream(queue, "queue.purge");
   const ReplyTo to = ask([this, name, nowait = method.nowait](Reply& reply) {
@@ -241,6 +255,7 @@ void Channel::on(const protocol::QueueDelete& method) {
   change.connection = ref_.connection;
   change.if_unused = method.if_unused;
   change.if_empty = method.if_empty;
+  session_.access().need_queue(Right::Configure, change.name);
   if (const routing::QueueEntry* queue = session_.vhost().topology->find_queue(change.name);
       queue != nullptr && (method.if_unused || method.if_empty) &&
       read_queue_settings(queue->arguments).type == QueueType::Quorum) {  // C-254

@@ -165,7 +165,10 @@ Queue& Engine::add_queue(routing::QueueEntry entry, std::string vhost) {
   return *queues_.emplace(id, std::move(queue)).first->second;
 }
 
-void Engine::on(CreateQueue& m, ShardId) { add_queue(std::move(m.queue), std::move(m.vhost)); }
+void Engine::on(CreateQueue& m, ShardId) {
+  Queue& queue = add_queue(std::move(m.queue), std::move(m.vhost));
+  if (m.policy) queue.set_policy(std::move(m.policy));
+}
 
 void Engine::on(DropQueue& m, ShardId) {
   QueueDropped dropped;
@@ -242,9 +245,20 @@ void Engine::on(QueueDropped& m, ShardId) { control_->on_queue_dropped(m); }
 void Engine::on(TopologySeen& m, ShardId) { control_->on_topology_seen(m); }
 
 void Engine::on(NewTopology& m, ShardId) {
-  find_vhost(m.vhost)->topology = std::move(m.topology);
+  set_vhost({m.vhost, std::move(m.topology), std::move(m.profile)});
   send(kControlShard, TopologySeen{self_, m.epoch});
 }
+
+void Engine::on(NewUsers& m, ShardId) {
+  set_authenticator(std::move(m.authenticator));
+  send(kControlShard, TopologySeen{self_, m.epoch});
+}
+
+void Engine::on(ApplyPolicy& m, ShardId) {
+  if (Queue* queue = find_queue(m.queue)) queue->set_policy(std::move(m.policy));
+}
+
+void Engine::on(ImportDefinitions& m, ShardId) { control_->on_import(m); }
 
 // ---- for all ----
 

@@ -18,6 +18,7 @@
 #include "broker/core/arguments.hpp"
 #include "broker/core/backlog.hpp"
 #include "broker/core/consumer.hpp"
+#include "broker/core/effective_policy.hpp"
 #include "broker/core/info.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/ready_list.hpp"
@@ -46,6 +47,9 @@ class Queue {
   }
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
+  // What operators want of it from now on; null: nothing. See effective_arguments() for what that
+  // and the queue's own arguments make together.
+  void set_policy(EffectivePolicyPtr policy);
 
   // True if the message is in the write batch: the publisher's confirm then waits for that.
   bool publish(MessagePtr message, Outlet& outlet);
@@ -130,6 +134,7 @@ class Queue {
 
   routing::QueueEntry entry_;
   std::string vhost_;
+  EffectivePolicyPtr policy_;
   UnsentLimits limits_;
   Seq next_seq_ = 1;
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
