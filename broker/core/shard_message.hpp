@@ -263,7 +263,7 @@ struct TopologySeen {
 struct CreateQueue {
   std::string vhost;
   routing::QueueEntry queue;
-  EffectivePolicyPtr policy;
+  EffectivePolicyPtr policy{};
 };
 // What operators want of the queue from now on; null: nothing.
 struct ApplyPolicy {
