@@ -91,7 +91,7 @@ struct ConnectionConfig {
 struct ConsumerConfig {
   // Deliveries on their way to one consumer's socket, whatever its prefetch allows: a slow reader
   // leaves messages in the queue, where another consumer can have them.
-  std::uint32_t unsent_max_messages = 2'000;
+  std::uint32_t unsent_max_messages = 8'000;
   std::uint64_t unsent_max_bytes = 512 * kKiB;
   friend bool operator==(const ConsumerConfig&, const ConsumerConfig&) = default;
 };
@@ -129,7 +129,9 @@ struct StoreConfig {
 struct Config {
   std::vector<Endpoint> listen = {{"127.0.0.1", 5672}};
   std::string data = "./harrier-data";
-  std::uint32_t shards = 0;  // 0: one for every core
+  std::uint32_t shards = 0;  // 0: one for every two cores
+  // How long a shard without work looks for more before it sleeps.
+  std::uint32_t spin_us = 20;
   std::vector<std::string> vhosts = {"/"};
   std::string definitions;  // a file to import at every start; empty: none
   LogConfig log;

@@ -306,8 +306,13 @@ std::vector<ConfigKey> general_keys() {
           "Where the broker keeps what must survive; made if it is missing, locked while in use.",
           [](auto& c) -> auto& { return c.data; }),
       integer_key(
-          "shards", 0, 64, "Threads that own connections and queues; 0: one for every core.",
+          "shards", 0, 64, "Threads that own connections and queues; 0: one for every two cores.",
           [](auto& c) -> auto& { return c.shards; }),
+      integer_key(
+          "spin_us", 0, 1'000,
+          "Microseconds that a shard looks for more work before it sleeps, as long as that pays; "
+          "0: never. Not in force on a machine with one core.",
+          [](auto& c) -> auto& { return c.spin_us; }),
       texts_key(
           "vhosts", "names", false, "The virtual hosts.",
           [](auto& c) -> auto& { return c.vhosts; }),

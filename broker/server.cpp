@@ -43,8 +43,15 @@ std::uint64_t machine_memory_bytes() {
 }
 
 unsigned shard_count(const Config& config) {
-  const unsigned wanted = config.shards != 0 ? config.shards : std::thread::hardware_concurrency();
+  // The other half is for the store's threads and for the network's share of the kernel's work.
+  const unsigned cores = std::thread::hardware_concurrency();
+  const unsigned wanted = config.shards != 0 ? config.shards : cores / 2;
   return std::clamp(wanted, 1u, kShardsMax);
+}
+
+// With a single core whoever is waited for could not even run.
+std::chrono::microseconds spin(const Config& config) {
+  return std::chrono::microseconds(std::thread::hardware_concurrency() > 1 ? config.spin_us : 0);
 }
 
 std::string host_name() {
@@ -243,7 +250,8 @@ void Server::make_shards() {
     world.drop_paged = [this](QueueId queue, Seq from, Seq up_to) {
       store_->drop_paged(stored_id(queue), from, up_to);
     };
-    shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world)));
+    shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world),
+                                              spin(config_)));
     shards_.back()->set_after_turn([this, id] { commit_kept(id); });
   }
   std::vector<Shard*> all;

@@ -36,6 +36,7 @@ Checkpointer::~Checkpointer() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
+  journal_.end_preparing();
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
@@ -54,6 +55,7 @@ Status Checkpointer::finish(bool clean) {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
+  journal_.end_preparing();
   wake_.notify_all();
   thread_.join();
   if (failed_) return {};                       // reported already

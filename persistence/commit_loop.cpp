@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kGroupBytesMax = 4 * 1024 * 1024;
 // What a committing thread flushes itself: more would hold up its other work for longer than
 // handing it over costs.
-constexpr std::size_t kLedRecordsMax = 8;
+constexpr std::size_t kLedRecordsMax = 64;
 constexpr std::size_t kLedBytesMax = 64 * 1024;
 constexpr std::chrono::milliseconds kFullRetry{100};
 

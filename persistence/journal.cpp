@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -19,7 +20,8 @@ namespace {
 using protocol::ByteView;
 
 // Small enough that a flush of the journal that runs meanwhile does not wait long for the device.
-constexpr std::uint64_t kAheadPieceBytes = std::uint64_t{4} * 1024 * 1024;
+constexpr std::uint64_t kAheadPieceBytes = std::uint64_t{256} * 1024;
+constexpr int kAheadRest = 4;  // times as long as the piece took
 constexpr std::uint64_t kZeroBytes = std::uint64_t{64} * 1024;
 constexpr std::array<std::uint8_t, kZeroBytes> kZeros{};
 
@@ -279,11 +281,35 @@ Status Journal::make_segment(std::uint64_t capacity, SegmentPtr& out) {
   return {};
 }
 
-// Flushed piece by piece: a single flush of all would hold up the journal's own.
+// Unless the segment in use, `ready` bytes of the next one being so, may need that soon.
+void Journal::rest(std::chrono::nanoseconds time, std::uint64_t ready) {
+  const JournalPosition end = this->end();
+  std::unique_lock lock(mutex_);
+  const auto current = live_.find(segment_of(end));
+  if (current == live_.end() || !current->second->ahead || offset_of(end) >= ready) return;
+  ended_.wait_for(lock, time, [this] { return ends_; });
+}
+
+void Journal::end_preparing() {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  ended_.notify_all();
+}
+
+bool Journal::ends() const {
+  const std::lock_guard lock(mutex_);
+  return ends_;
+}
+
+// Flushed piece by piece, with rests between: a single flush of all would hold up the journal's
+// own, and so would one piece after the other.
 Status Journal::write_ahead(Segment& segment) {
   const int fd = segment.file->fd();
   std::uint64_t at = segment.file->size_at_open() / kJournalPageBytes * kJournalPageBytes;
-  while (at < segment.capacity) {
+  while (at < segment.capacity && !ends()) {
+    const auto started = std::chrono::steady_clock::now();
     const std::uint64_t piece = std::min(kAheadPieceBytes, segment.capacity - at);
     std::vector<iovec> parts;
     for (std::uint64_t done = 0; done < piece; done += kZeroBytes) {
@@ -293,8 +319,9 @@ Status Journal::write_ahead(Segment& segment) {
     if (status.ok() && options_.flush) status = sync_data(files_, fd, segment.path);
     if (!status.ok()) return status;
     at += piece;
+    if (options_.flush) rest(kAheadRest * (std::chrono::steady_clock::now() - started), at);
   }
-  segment.ahead = true;
+  segment.ahead = at >= segment.capacity;
   return {};
 }
 
@@ -302,17 +329,17 @@ Status Journal::prepare() {
   for (;;) {
     {
       const std::lock_guard lock(mutex_);
-      if (next_) return {};
+      if (next_ || ends_) return {};
     }
     SegmentPtr segment;
     Status status = make_segment(options_.segment_bytes, segment);
     if (!status.ok()) return status;
     status = write_ahead(*segment);
-    if (!status.ok()) {
+    if (!segment->ahead) {
       // Half a file would only take the room away from the segment in use.
       if (files_.unlink(segment->path.c_str()) != 0) {
-        return Status::failed(status.error() + "; " +
-                              io_failure("delete", segment->path, errno).error());
+        Status undeleted = io_failure("delete", segment->path, errno);
+        return status.ok() ? undeleted : Status::failed(status.error() + "; " + undeleted.error());
       }
       return status;
     }

@@ -10,6 +10,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -84,6 +86,8 @@ class Journal {
   // In the background, when a segment has been begun: makes the next one ready. Until that has
   // happened once, and when it does not keep up, files grow as they are written.
   Status prepare();
+  // From any thread: nothing is made ready any more, and a prepare() that is under way ends soon.
+  void end_preparing();
 
   // Bytes of a payload that was replayed or appended, and not released since.
   Status read(JournalPosition at, std::size_t size, JournalBytes& out) const;
@@ -102,6 +106,8 @@ class Journal {
   Status begin_segment(std::uint64_t capacity);
   Status make_segment(std::uint64_t capacity, SegmentPtr& out);
   Status write_ahead(Segment& segment);
+  void rest(std::chrono::nanoseconds time, std::uint64_t ready);
+  bool ends() const;
   Status latch(Status status);
   SegmentPtr take_free(std::uint64_t capacity);
   Status delete_surplus();
@@ -126,6 +132,8 @@ class Journal {
   std::map<std::uint64_t, SegmentPtr> live_;
   std::vector<SegmentPtr> free_;  // may be pinned; those that are cannot be used yet
   SegmentPtr next_;               // ready
+  bool ends_ = false;
+  std::condition_variable ended_;
   std::uint64_t current_number_ = 0;
   std::uint64_t number_max_ = 0;
   JournalStats stats_;

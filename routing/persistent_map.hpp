@@ -48,14 +48,18 @@ class PersistentMap {
 
   const Entry* find(const Key& key) const { return find(key, Traits::hash(key)); }
 
-  const Entry* find(const Key& key, std::uint64_t hash) const {
+  const Entry* find(const Key& key, std::uint64_t hash) const { return find_where(hash, has(key)); }
+
+  // The entry whose key has this hash and which `matches(entry)` says is the one.
+  template <class Matches>
+  const Entry* find_where(std::uint64_t hash, const Matches& matches) const {
     const Node* node = root_;
     for (unsigned shift = 0; node != nullptr; shift += kBitsPerLevel) {
-      if (shift >= kHashBits) return find_colliding(node, key);
+      if (shift >= kHashBits) return find_colliding(node, matches);
       const std::uint32_t bit = bit_at(hash, shift);
       if ((node->entry_map & bit) != 0) {
         const Entry* entry = node->entries() + rank(node->entry_map, bit);
-        return Traits::equal(Traits::key(*entry), key) ? entry : nullptr;
+        return matches(*entry) ? entry : nullptr;
       }
       if ((node->child_map & bit) == 0) return nullptr;
       node = node->children()[rank(node->child_map, bit)];
@@ -72,7 +76,7 @@ class PersistentMap {
     for (unsigned shift = 0;; shift += kBitsPerLevel) {
       Node* node = unique(*slot);
       if (shift >= kHashBits) {
-        if (Entry* entry = const_cast<Entry*>(find_here(node, key))) return entry;
+        if (Entry* entry = const_cast<Entry*>(find_here(node, has(key)))) return entry;
         slot = node->children();
         continue;
       }
@@ -257,15 +261,20 @@ class PersistentMap {
 
   // Nodes of entries whose hashes are equal to the last bit: entries in no order, the 33rd and
   // following in a chain of further nodes.
-  static const Entry* find_here(const Node* node, const Key& key) {
+  static auto has(const Key& key) {
+    return [&key](const Entry& entry) { return Traits::equal(Traits::key(entry), key); };
+  }
+  template <class Matches>
+  static const Entry* find_here(const Node* node, const Matches& matches) {
     for (unsigned i = 0; i < node->entry_count(); ++i) {
-      if (Traits::equal(Traits::key(node->entries()[i]), key)) return node->entries() + i;
+      if (matches(node->entries()[i])) return node->entries() + i;
     }
     return nullptr;
   }
-  static const Entry* find_colliding(const Node* node, const Key& key) {
+  template <class Matches>
+  static const Entry* find_colliding(const Node* node, const Matches& matches) {
     for (;;) {
-      if (const Entry* entry = find_here(node, key)) return entry;
+      if (const Entry* entry = find_here(node, matches)) return entry;
       if (node->child_map == 0) return nullptr;
       node = node->children()[0];
     }
@@ -281,7 +290,7 @@ class PersistentMap {
     insert_at(node->children()[0], kHashBits, 0, std::move(entry));
   }
   static void erase_colliding(Node*& slot, const Key& key) {
-    if (const Entry* entry = find_here(slot, key)) {
+    if (const Entry* entry = find_here(slot, has(key))) {
       auto skip = entry - slot->entries();
       std::uint32_t bits = slot->entry_map;
       for (; skip > 0; --skip) bits &= bits - 1;

@@ -50,35 +50,32 @@ class TopicMatch {
 
   void read_word(std::string_view text) {
     const std::uint64_t hash = hash_text(text);
-    const TopicMatcher::Word* known = matcher_.words_.find(text, hash);
-    const Text* word = known == nullptr ? nullptr : known->text.get();
     scratch_.next.clear();
     // What this word adds to `looping` begins to read at the next word.
     const std::size_t looping = scratch_.looping.size();
-    for (const State& state : scratch_.current) consume(state, word, hash);
+    for (const State& state : scratch_.current) consume(state, text, hash);
     for (std::size_t i = 0; i < looping; ++i) {
       const State state = scratch_.looping[i];
-      consume(state, word, hash);
+      consume(state, text, hash);
     }
     scratch_.current.swap(scratch_.next);
   }
 
-  // `word` is null if no pattern has it.
-  void consume(const State& state, const Text* word, std::uint64_t hash) {
+  void consume(const State& state, std::string_view word, std::uint64_t hash) {
     const TopicNode& node = *state.node;
     if (!at_end_of_label(state)) {
       const Text* wanted = node.label()[state.position];
-      if (wanted == star_word_ || (word != nullptr && wanted == word)) {
+      if (wanted == star_word_ || (wanted != hash_word_ && wanted->view() == word)) {
         reach({&node, state.position + 1, state.below_hash});
       }
       return;
     }
-    if (node.has_star()) reach_child(node, star_word_, star_hash_, state.below_hash);
-    if (word != nullptr) reach_child(node, word, hash, state.below_hash);
+    if (node.has_star()) reach_child(node.child(star_word_, star_hash_), state.below_hash);
+    reach_child(node.child(word, hash), state.below_hash);
   }
 
-  void reach_child(const TopicNode& node, const Text* word, std::uint64_t hash, bool below_hash) {
-    if (const TopicNode* child = node.child(word, hash)) reach({child, 1, below_hash});
+  void reach_child(const TopicNode* child, bool below_hash) {
+    if (child != nullptr) reach({child, 1, below_hash});
   }
 
   void reach(const State& state) {

@@ -19,6 +19,10 @@ namespace harrier::routing {
 // The wildcards as words of labels: interned for ever, known by their address.
 const Text* star_word();
 const Text* hash_word();
+// A key may have a word that looks like a wildcard.
+inline bool is_word(const Text* label, std::string_view word) {
+  return label->view() == word && label != star_word() && label != hash_word();
+}
 
 class TopicNode : public RefCounted {
  public:
@@ -46,6 +50,12 @@ class TopicNode : public RefCounted {
   bool is_leaf() const { return children_.empty(); }
   const TopicNode* child(const Text* word, std::uint64_t hash) const {
     const Ref<TopicNode>* found = children_.find(word, hash);
+    return found == nullptr ? nullptr : found->get();
+  }
+  // The child behind a word that is no wildcard.
+  const TopicNode* child(std::string_view word, std::uint64_t hash) const {
+    const Ref<TopicNode>* found = children_.find_where(
+        hash, [word](const Ref<TopicNode>& node) { return is_word(node->label().front(), word); });
     return found == nullptr ? nullptr : found->get();
   }
   const TopicNode* child(const Text* word) const { return child(word, ChildTraits::hash(word)); }

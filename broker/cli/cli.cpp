@@ -75,7 +75,8 @@ void add_serve_options(CLI::App& serve, Given& given) {
       ->type_name("ADDR:PORT")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  serve.add_option("--shards", given.shards, "threads; 0: one for every core (0)")->type_name("N");
+  serve.add_option("--shards", given.shards, "threads; 0: one for every two cores (0)")
+      ->type_name("N");
   serve.add_option("--log-level", given.log_level, "trace, debug, info, warn, error or off (info)")
       ->type_name("LEVEL");
   serve

@@ -14,7 +14,7 @@ namespace harrier::broker {
 // How much a consumer may have on its way to a socket that does not take it, before its queue stops
 // sending: the bound on what a slow or dead peer costs (C-294).
 struct UnsentLimits {
-  std::uint32_t messages_max = 2'000;
+  std::uint32_t messages_max = 8'000;
   std::uint64_t bytes_max = 512 * 1024;
 };
 

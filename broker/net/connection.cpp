@@ -72,6 +72,7 @@ void Connection::on_readable() {
     return;
   }
   const auto buffer = shard_.read_buffer();
+  std::size_t taken = 0;
   for (int i = 0; i < kReadsPerWake && session_ != nullptr && session_->wants_input(); ++i) {
     const ssize_t size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
     if (size < 0 && would_block(errno)) break;
@@ -80,23 +81,27 @@ void Connection::on_readable() {
       return;
     }
     session_->heard();
-    feed(buffer.first(static_cast<std::size_t>(size)));
+    taken += feed(buffer.first(static_cast<std::size_t>(size)));
     if (static_cast<std::size_t>(size) < buffer.size()) break;
   }
-  if (session_ != nullptr && session_->wants_input()) arm_read();
+  // What came of the input goes out before more is taken, or a publisher would outrun its own
+  // consumers: the flush at the end of the turn arms the next read.
+  if (taken == 0 && session_ != nullptr && session_->wants_input()) arm_read();
 }
 
-void Connection::feed(protocol::ByteView bytes) {
+std::size_t Connection::feed(protocol::ByteView bytes) {
+  std::size_t used = 0;
   if (pending_.empty()) {
-    const std::size_t used = session_->receive(bytes);
+    used = session_->receive(bytes);
     pending_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
   } else {
     pending_.insert(pending_.end(), bytes.begin(), bytes.end());
-    const std::size_t used = session_->receive(pending_);
+    used = session_->receive(pending_);
     pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(used));
   }
   if (pending_.empty() && pending_.capacity() > kPendingKeep)
     std::vector<std::uint8_t>().swap(pending_);
+  return used;
 }
 
 void Connection::flush() {

@@ -36,7 +36,7 @@ class Connection final : public Link, public std::enable_shared_from_this<Connec
 
   void arm_read();
   void on_readable();
-  void feed(protocol::ByteView bytes);
+  std::size_t feed(protocol::ByteView bytes);  // returns how much of its input was taken
   bool write();
   void arm_write();
   void lost();

@@ -17,10 +17,11 @@ Millis monotonic_ms() {
       .count();
 }
 
-Shard::Shard(ShardId id, CoreOptions options, EngineWorld world)
+Shard::Shard(ShardId id, CoreOptions options, EngineWorld world, std::chrono::microseconds spin)
     : engine_(id, std::move(options), std::move(world)),
       read_buffer_(std::make_unique<std::array<std::uint8_t, kReadBufferSize>>()),
-      timer_(context_) {
+      timer_(context_),
+      spin_(spin) {
   engine_.set_now(monotonic_ms());
 }
 
@@ -79,13 +80,27 @@ void Shard::run() {
   const auto work = asio::make_work_guard(context_);
   turn();  // what recovery has to say to the store
   while (!stopped_) {
-    context_.run_one();
+    wait_for_work();
     const auto enough = std::chrono::steady_clock::now() + kTurnBudget;
     while (std::chrono::steady_clock::now() < enough && context_.poll_one() > 0) {
     }
     turn();
   }
   links_.clear();
+}
+
+// Runs the first handler that is ready.
+void Shard::wait_for_work() {
+  if (spin_.due()) {
+    const auto end = std::chrono::steady_clock::now() + spin_.budget();
+    bool found = false;
+    do {
+      found = context_.poll_one() > 0;
+    } while (!found && std::chrono::steady_clock::now() < end);
+    spin_.ended(found);
+    if (found) return;
+  }
+  context_.run_one();
 }
 
 void Shard::before_input() {

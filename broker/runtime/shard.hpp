@@ -22,12 +22,14 @@
 #include "broker/core/engine.hpp"
 #include "broker/runtime/link.hpp"
 #include "broker/runtime/mailbox.hpp"
+#include "broker/runtime/spin.hpp"
 
 namespace harrier::broker {
 
 class Shard {
  public:
-  Shard(ShardId id, CoreOptions options, EngineWorld world);
+  // `spin`: how long to look for work before sleeping; see Spin.
+  Shard(ShardId id, CoreOptions options, EngineWorld world, std::chrono::microseconds spin);
   ~Shard();
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
@@ -67,6 +69,7 @@ class Shard {
   static constexpr std::chrono::microseconds kTurnBudget{500};
 
   void run();
+  void wait_for_work();
   void turn();
   void read_mail();
   void send_outboxes();
@@ -81,6 +84,7 @@ class Shard {
   std::unique_ptr<std::array<std::uint8_t, kReadBufferSize>> read_buffer_;
   asio::steady_timer timer_;
   Millis armed_ = 0;
+  Spin spin_;
   bool stopped_ = false;
   std::function<void()> when_empty_;
   std::function<void()> after_turn_;

@@ -418,6 +418,18 @@ TEST_F(JournalTest, AnotherSegmentSizeIsNoObstacle) {
   EXPECT_EQ(std::filesystem::file_size(directory_.path() / names().back()), 32 * kPage);
 }
 
+TEST_F(JournalTest, NothingIsMadeReadyOnceItEnds) {
+  reopen();
+  append_flushed("x");
+  const std::vector<std::string> before = names();
+  journal_->end_preparing();
+  ASSERT_EQ(journal_->prepare(), Status());
+  EXPECT_EQ(names(), before);
+  append_flushed("y");  // grows as it is written
+  reopen();
+  EXPECT_EQ(seen_, (Texts{"x", "y"}));
+}
+
 TEST_F(JournalTest, OtherThreadsPrepareReleaseAndRead) {
   options_.segments_kept = 2;
   reopen();
