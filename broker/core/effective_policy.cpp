@@ -57,6 +57,10 @@ Table effective_arguments(protocol::TableView arguments, const EffectivePolicy* 
     effective.add_value(name, value);
     return true;
   });
+  // By policy it may come alone, which a declaration may not (C-239).
+  if (!effective.view().find("x-dead-letter-exchange")) {
+    effective.remove("x-dead-letter-routing-key");
+  }
   return effective;
 }
 

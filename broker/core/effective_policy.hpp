@@ -25,7 +25,8 @@ EffectivePolicyPtr merge_policies(const Policy* policy, const Policy* operator_p
 
 // What a queue acts on: its arguments, and those of the policy with `x-` in front. Of numbers the
 // smaller counts (a negative delivery limit is none), of all else the argument. Keys that are not
-// for queues are left out. Any integer of the result may be of another width than it was.
+// for queues are left out, and a dead-letter routing key without an exchange. Any integer of the
+// result may be of another width than it was.
 protocol::Table effective_arguments(protocol::TableView arguments, const EffectivePolicy* policy);
 
 }  // namespace harrier::broker

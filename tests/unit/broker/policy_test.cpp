@@ -140,6 +140,32 @@ TEST(EffectiveArguments, C519_OfNamesTheArgument) {
   EXPECT_EQ(value_of(both, "x-unknown"), "\"kept\"");
 }
 
+TEST(EffectiveArguments, ADeadLetterRoutingKeyNeedsAnExchange) {
+  const Table key = Table().add("dead-letter-routing-key", "key");
+  EXPECT_TRUE(effective({}, key).empty());
+  const Table both = effective(Table().add("x-dead-letter-exchange", ""), key);
+  EXPECT_EQ(value_of(both, "x-dead-letter-routing-key"), "\"key\"");
+}
+
+// What a queue reads is never refused: a policy cannot stop a shard.
+TEST(EffectiveArguments, CanBeReadAsSettings) {
+  const Table definition = Table()
+                               .add("dead-letter-routing-key", "key")
+                               .add_int64("delivery-limit", -1)
+                               .add_int64("message-ttl", 0)
+                               .add_int64("expires", 1)
+                               .add_int64("max-length", 0)
+                               .add_int64("max-length-bytes", 0)
+                               .add("overflow", "reject-publish-dlx")
+                               .add("dead-letter-strategy", "at-least-once")
+                               .add("max-age", "7D");
+  ASSERT_TRUE(check_policy_definition(definition, false).empty());
+  for (const char* type : {"classic", "quorum", "stream"}) {
+    EXPECT_NO_THROW(read_queue_settings(effective(Table().add("x-queue-type", type), definition)))
+        << type;
+  }
+}
+
 TEST(EffectiveArguments, ANegativeDeliveryLimitIsNoLimit) {
   const auto limit = [](std::int64_t argument, std::int64_t by_policy) {
     return value_of(effective(Table().add_int64("x-delivery-limit", argument),
