@@ -133,6 +133,7 @@ struct Config {
   // How long a shard without work looks for more before it sleeps.
   std::uint32_t spin_us = 20;
   std::vector<std::string> vhosts = {"/"};
+  std::string definitions;  // a file to import at every start; empty: none
   LogConfig log;
   IdentityConfig identity;
   AuthConfig auth;

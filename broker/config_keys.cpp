@@ -136,14 +136,15 @@ ConfigKey duration_key(std::string name, milliseconds min, milliseconds max, std
 }
 
 template <class Access>
-ConfigKey text_key(std::string name, std::string range, std::string meaning, Access access) {
+ConfigKey text_key(std::string name, std::string range, std::string meaning, Access access,
+                   bool may_be_empty = false) {
   return {std::move(name),
           "text",
           std::move(range),
           std::move(meaning),
           [=](Config& config, const ConfigValue& value) {
             const auto& text = get<std::string>(value, "a text");
-            if (text.empty()) expected("a text that is not empty", value);
+            if (text.empty() && !may_be_empty) expected("a text that is not empty", value);
             access(config) = text;
           },
           [=](const Config& config) { return quoted(access(config)); }};
@@ -315,6 +316,12 @@ std::vector<ConfigKey> general_keys() {
       texts_key(
           "vhosts", "names", false, "The virtual hosts.",
           [](auto& c) -> auto& { return c.vhosts; }),
+      text_key(
+          "definitions", "a file, or nothing",
+          "Virtual hosts, users, permissions, policies, limits, exchanges, queues and bindings as "
+          "RabbitMQ and LavinMQ export them (JSON), imported at every start and on SIGHUP. Nothing "
+          "is deleted; see definitions.md.",
+          [](auto& c) -> auto& { return c.definitions; }, true),
       choice_key<LogLevel>(
           "log.level",
           {{"trace", LogLevel::Trace},

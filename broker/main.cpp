@@ -7,5 +7,5 @@
 int main(int argc, char** argv) {
   using namespace harrier::broker;
   return run_cli(argc, argv, std::cout, std::cerr,
-                 [](const Config& config) { return Server(config).run(); });
+                 [](const Config& config, Task task) { return Server(config).run(task); });
 }

@@ -68,6 +68,7 @@ CoreOptions core_options(const Config& config) {
   CoreOptions options;
   options.shards = shard_count(config);
   options.vhosts = config.vhosts;
+  options.loopback_users = config.auth.loopback_users;
   options.product = config.identity.product;
   options.version = config.identity.version;
   options.cluster_name = "harrier@" + host_name();
@@ -146,7 +147,9 @@ Server::Server(Config config) : config_(std::move(config)) {}
 
 Server::~Server() = default;
 
-ExitCode Server::run() {
+ExitCode Server::run(Task task) {
+  if (task == Task::CheckDefinitions) return check_definitions();
+  if (task == Task::TellDefinitions) return tell_definitions();
   const auto started = std::chrono::steady_clock::now();
   data_ = std::make_unique<DataDirectory>(config_.data);
 
@@ -155,33 +158,51 @@ ExitCode Server::run() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  DefinitionsPtr definitions;
+  if (!config_.definitions.empty()) definitions = read_definitions_file();
   make_shards();
   open_store();
   restore();
-  open_listeners();
+  if (definitions) require_importable(*definitions);
+  if (task == Task::Serve) open_listeners();
   begin_store();
   for (const auto& shard : shards_) shard->start();
+  // Before the first client: it finds all of it.
+  if (definitions) import(std::move(definitions));
+  if (task == Task::ImportDefinitions) {
+    shut_down();
+    return ExitCode::Ok;
+  }
   for (const auto& listener : listeners_) listener->start();
 
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
   spdlog::info("{}, ready in {:.1f} ms", start_line(), took.count());  // whatever the level
   set_log_level(config_.log.level);
 
-  int received = 0;
-  sigwait(&signals, &received);
+  wait_for_the_end();
+  shut_down();
+  return ExitCode::Ok;
+}
+
+void Server::wait_for_the_end() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  int received = SIGHUP;
+  for (sigwait(&signals, &received); received == SIGHUP; sigwait(&signals, &received))
+    import_again();
   spdlog::info("{} received: closing connections (again to stop at once)",
                received == SIGTERM ? "SIGTERM" : "SIGINT");
   std::signal(SIGTERM, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
   std::signal(SIGINT, [](int) { std::_Exit(static_cast<int>(ExitCode::Internal)); });
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  shut_down();
-  return ExitCode::Ok;
 }
 
 // The shards are there by now: the store's threads may tell them.
 void Server::open_store() {
-  if (config_.store.level == StoreLevel::Memory) {
+  if (config_.store.level == StoreLevel::Memory || !data_) {
     store_ = std::make_unique<persistence::MemoryStore>();
     return;
   }

@@ -13,6 +13,7 @@
 #include "broker/cli/cli.hpp"
 #include "broker/config.hpp"
 #include "broker/core/backlog.hpp"
+#include "broker/core/definitions_import.hpp"
 #include "broker/core/shard_message.hpp"
 #include "persistence/message_store.hpp"
 
@@ -32,8 +33,8 @@ class Server {
   ~Server();
 
   // Serves until SIGTERM or SIGINT, then closes every connection with 320 and returns. A second
-  // signal ends the process.
-  ExitCode run();
+  // signal ends the process. SIGHUP imports the definitions again. Other tasks end by themselves.
+  ExitCode run(Task task = Task::Serve);
 
   // From any thread, once the shards are made: publishers wait while the disk is short of space.
   void set_disk_alarm(bool low, const std::string& cause);
@@ -60,6 +61,16 @@ class Server {
   void page_out(std::size_t shard, const PagedOut& answer,
                 std::vector<persistence::StoredMessage> messages);
   std::string start_line() const;
+  void wait_for_the_end();
+
+  // server_definitions.cpp
+  using DefinitionsPtr = std::shared_ptr<const Definitions>;
+  DefinitionsPtr read_definitions_file() const;
+  ExitCode check_definitions();
+  ExitCode tell_definitions();
+  void require_importable(const Definitions& definitions);  // before the shards' threads
+  ImportReport import(DefinitionsPtr definitions);          // while they run
+  void import_again();
   void shut_down();
 
   const Config config_;

@@ -98,6 +98,12 @@ Bytes encode(const BindingDefinition& definition) {
   return out;
 }
 
+Bytes encode(const SettingsDefinition& definition) {
+  Bytes out = begin(flags_of(false, false));
+  append_long(out, definition.fields.view().bytes());
+  return out;
+}
+
 std::optional<ExchangeDefinition> decode_exchange(ByteView bytes) {
   ByteReader reader(bytes);
   ExchangeDefinition definition;
@@ -132,6 +138,14 @@ std::optional<BindingDefinition> decode_binding(ByteView bytes) {
   return finish(reader, std::move(definition));
 }
 
+std::optional<SettingsDefinition> decode_settings(ByteView bytes) {
+  ByteReader reader(bytes);
+  SettingsDefinition definition;
+  read_begin(reader, 0);
+  definition.fields = read_table(reader);
+  return finish(reader, std::move(definition));
+}
+
 std::string binding_name(const BindingDefinition& definition) {
   Bytes name;
   append_short(name, definition.source);
@@ -152,6 +166,11 @@ Define define(std::string vhost, std::string name, const QueueDefinition& defini
 
 Define define(std::string vhost, const BindingDefinition& definition) {
   return make(Kind::Binding, std::move(vhost), binding_name(definition), encode(definition));
+}
+
+Define define(Kind kind, std::string vhost, std::string name,
+              const SettingsDefinition& definition) {
+  return make(kind, std::move(vhost), std::move(name), encode(definition));
 }
 
 Forget forget(std::string vhost, const BindingDefinition& definition) {

@@ -171,6 +171,10 @@ void Inspector::check_definitions() {
   std::set<std::pair<std::string, std::string>> queues;
   for (const Define& definition : out_.definitions) {
     bool good = true;
+    if (definition.kind == Kind::Vhost ||
+        (definition.kind > Kind::Binding && definition.kind < Kind::Counter)) {
+      good = decode_settings(definition.value).has_value();
+    }
     if (definition.kind == Kind::Exchange) good = decode_exchange(definition.value).has_value();
     if (definition.kind == Kind::Queue) {
       const auto queue = decode_queue(definition.value);

@@ -122,6 +122,7 @@ struct Registry::Impl {
   BindingTable bindings;
   std::set<std::pair<std::uint64_t, QueueId>> owned_queues;
   std::uint64_t last_exchange_id = 0;
+  std::size_t queue_count = 0;
 
   void begin_change() {
     // Let go first: if nobody else has that snapshot, its nodes can be edited in place.
@@ -266,6 +267,22 @@ void Registry::add_queue(QueueEntry queue) {
   node->entry = std::move(queue);
   impl_->data.queues_by_name.insert(ref);
   impl_->data.queues.insert(std::move(ref));
+  ++impl_->queue_count;
+}
+
+bool Registry::set_alternate(std::string_view name, std::optional<std::string> alternate) {
+  const Exchange* exchange = find_exchange(name);
+  HARRIER_CHECK(exchange != nullptr);
+  if (exchange->alternate == alternate) return false;
+  auto changed = std::make_shared<Exchange>(*exchange);
+  changed->alternate = std::move(alternate);
+  impl_->begin_change();
+  impl_->data.exchanges_by_name.erase(changed->name);
+  impl_->data.exchanges_by_name.insert(changed);
+  Ref<ExchangeNode>* node = impl_->data.exchanges.edit(changed->id);
+  HARRIER_CHECK(node != nullptr);
+  node->edit().definition = std::move(changed);
+  return true;
 }
 
 Removed Registry::remove_exchange(std::string_view name) {
@@ -291,6 +308,7 @@ Removed Registry::remove_queue(std::string_view name) {
   impl_->owned_queues.erase({queue->owner, id});
   impl_->data.queues_by_name.erase(own_name);
   impl_->data.queues.erase(id);
+  --impl_->queue_count;
   impl_->erase_doomed(doomed, removed);
   return removed;
 }
@@ -359,6 +377,8 @@ void Registry::for_each_binding(const std::function<void(const Binding&)>& visit
   impl_->bindings.for_each(
       [&](const BindingTable::Record& record) { visit(impl_->describe(record)); });
 }
+
+std::size_t Registry::queue_count() const { return impl_->queue_count; }
 
 std::size_t Registry::binding_count() const { return impl_->bindings.size(); }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,10 @@ class Registry {
   const Exchange& add_exchange(Exchange exchange);
   void add_queue(QueueEntry queue);
 
+  // Where what nobody takes goes from now on (C-200). Preconditions: the name exists. True if that
+  // changes anything.
+  bool set_alternate(std::string_view exchange, std::optional<std::string> alternate);
+
   // Preconditions: the name exists. Bindings from and to it go too, and so on upstream (C-173,
   // C-190, C-191).
   Removed remove_exchange(std::string_view name);
@@ -67,6 +72,7 @@ class Registry {
   void for_each_binding(
       const std::function<void(const Binding&)>& visit) const;  // without the implicit ones (C-187)
   std::size_t binding_count() const;
+  std::size_t queue_count() const;
 
  private:
   struct Impl;

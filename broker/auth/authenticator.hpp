@@ -12,6 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/auth/permission.hpp"
+#include "broker/auth/quota.hpp"
+
 namespace harrier::broker {
 
 inline constexpr std::string_view kImpersonatorTag = "impersonator";  // may set any user-id (C-311)
@@ -31,6 +34,17 @@ struct User {
   friend bool operator==(const User&, const User&) = default;
 };
 
+// `permission` null: everything.
+struct VhostAccess {
+  bool allowed = false;
+  PermissionPtr permission;
+};
+
+struct UserQuotas {
+  Quota connections;
+  Quota channels;
+};
+
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
@@ -40,8 +54,14 @@ class Authenticator {
   virtual std::optional<User> log_in(const Credentials& credentials,
                                      std::string_view peer_address) const = 0;
 
-  // Whether the user may open the virtual host, which exists (C-057).
-  virtual bool may_access_vhost(const User& user, std::string_view vhost) const = 0;
+  // Whether the user may open the virtual host, which exists (C-057), and what it may do there.
+  virtual VhostAccess access(const User& user, std::string_view vhost) const = 0;
+  bool may_access_vhost(const User& user, std::string_view vhost) const {
+    return access(user, vhost).allowed;
+  }
+
+  // Without limits unless somebody sets some.
+  virtual UserQuotas quotas(const User& /*user*/) const { return {}; }
 
  protected:
   Authenticator() = default;

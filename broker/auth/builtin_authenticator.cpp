@@ -24,8 +24,8 @@ std::optional<User> BuiltinAuthenticator::log_in(const Credentials& credentials,
   return User{credentials.user, settings_.tags};
 }
 
-bool BuiltinAuthenticator::may_access_vhost(const User& user, std::string_view /*vhost*/) const {
-  return user.name == settings_.credentials.user;
+VhostAccess BuiltinAuthenticator::access(const User& user, std::string_view /*vhost*/) const {
+  return {user.name == settings_.credentials.user, nullptr};
 }
 
 }  // namespace harrier::broker

@@ -25,7 +25,7 @@ class BuiltinAuthenticator final : public Authenticator {
 
   std::optional<User> log_in(const Credentials& credentials,
                              std::string_view peer_address) const override;
-  bool may_access_vhost(const User& user, std::string_view vhost) const override;
+  VhostAccess access(const User& user, std::string_view vhost) const override;
 
  private:
   BuiltinUserSettings settings_;

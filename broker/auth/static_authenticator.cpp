@@ -53,12 +53,13 @@ std::optional<User> StaticAuthenticator::log_in(const Credentials& credentials,
   return User{user->name, user->tags};
 }
 
-bool StaticAuthenticator::may_access_vhost(const User& user, std::string_view vhost) const {
+VhostAccess StaticAuthenticator::access(const User& user, std::string_view vhost) const {
   const StaticUser* const known = find(user.name);
-  if (!known) return false;
+  if (!known) return {};
   const auto& patterns = known->vhost_patterns;
-  return std::any_of(patterns.begin(), patterns.end(),
-                     [&](const std::string& p) { return matches(p, vhost); });
+  const bool allowed = std::any_of(patterns.begin(), patterns.end(),
+                                   [&](const std::string& p) { return matches(p, vhost); });
+  return {allowed, nullptr};
 }
 
 }  // namespace harrier::broker

@@ -28,7 +28,7 @@ class StaticAuthenticator final : public Authenticator {
 
   std::optional<User> log_in(const Credentials& credentials,
                              std::string_view peer_address) const override;
-  bool may_access_vhost(const User& user, std::string_view vhost) const override;
+  VhostAccess access(const User& user, std::string_view vhost) const override;
 
  private:
   const StaticUser* find(std::string_view name) const;

@@ -24,6 +24,8 @@ constexpr const char* kExamples = R"(Examples:
   harrier serve                                   on 127.0.0.1:5672, data in ./harrier-data
   harrier serve --listen 0.0.0.0:5672 --listen '[::]:5672' --data /var/lib/harrier
   harrier serve --config harrier.toml --set limits.message_max=64MiB
+  harrier serve --definitions rabbitmq.json       with users, queues, policies of another broker
+  harrier definitions check rabbitmq.json         is it right, and what is in it?
   harrier config > harrier.toml                   every key with its default
   harrier bench run --size 16                     load on a running broker
   harrier inspect ./harrier-data --verify         what a stopped broker's directory holds
@@ -36,7 +38,8 @@ Exit codes: 0 ended as asked, 1 internal error, 2 command line or configuration,
 constexpr const char* kServeExamples = R"(A client connects as guest/guest, from this machine:
   amqp://guest:guest@localhost:5672/
 
-SIGTERM or Ctrl-C closes the connections and ends; a second one ends at once.)";
+SIGTERM or Ctrl-C closes the connections and ends; a second one ends at once. SIGHUP imports the
+definitions file again.)";
 
 // What was given on the command line; unset means: as in the file.
 struct Given {
@@ -45,6 +48,8 @@ struct Given {
   std::vector<std::string> listen;
   std::optional<std::int64_t> shards;
   std::optional<std::string> log_level;
+  std::optional<std::string> definitions;
+  bool dry_run = false;
   bool compat_rabbitmq = false;
   std::vector<std::string> settings;
   bool markdown = false;
@@ -74,6 +79,12 @@ void add_serve_options(CLI::App& serve, Given& given) {
       ->type_name("N");
   serve.add_option("--log-level", given.log_level, "trace, debug, info, warn, error or off (info)")
       ->type_name("LEVEL");
+  serve
+      .add_option("--definitions", given.definitions,
+                  "vhosts, users, policies, queues, ... as RabbitMQ and LavinMQ export them (JSON)")
+      ->type_name("FILE");
+  serve.add_flag("--dry-run", given.dry_run,
+                 "only says what importing the definitions would change");
   serve.add_flag("--compat-rabbitmq", given.compat_rabbitmq,
                  "tell clients that this is RabbitMQ 4.2.0, for tools that insist on it");
 }
@@ -102,15 +113,19 @@ ConfigErrors merge(const Given& given, Config& config) {
   if (!given.listen.empty()) apply_option("--listen", "listen", given.listen, config, errors);
   if (given.shards) apply_option("--shards", "shards", *given.shards, config, errors);
   if (given.log_level) apply_option("--log-level", "log.level", *given.log_level, config, errors);
+  if (given.definitions)
+    apply_option("--definitions", "definitions", *given.definitions, config, errors);
+  if (given.dry_run && config.definitions.empty())
+    errors.emplace_back("--dry-run: there are no definitions to look at; give --definitions FILE");
   if (given.compat_rabbitmq) config.report_as_rabbitmq();
   return errors;
 }
 
 int to_int(ExitCode code) { return static_cast<int>(code); }
 
-int run_serve(const Config& config, std::ostream& err, const ServeFunction& serve) {
+int run_serve(const Config& config, Task task, std::ostream& err, const ServeFunction& serve) {
   try {
-    return to_int(serve(config));
+    return to_int(serve(config, task));
   } catch (const StartError& error) {
     err << "harrier: " << error.what() << '\n';
     return to_int(error.code());
@@ -118,6 +133,35 @@ int run_serve(const Config& config, std::ostream& err, const ServeFunction& serv
     err << "harrier: internal error: " << error.what() << '\n';
     return to_int(ExitCode::Internal);
   }
+}
+
+struct DefinitionsCommands {
+  CLI::App* check = nullptr;
+  CLI::App* import = nullptr;
+
+  bool parsed() const { return check->parsed() || import->parsed(); }
+  Task task(const Given& given) const {
+    if (check->parsed()) return Task::CheckDefinitions;
+    return given.dry_run ? Task::TellDefinitions : Task::ImportDefinitions;
+  }
+};
+
+DefinitionsCommands add_definitions_commands(CLI::App& app, Given& given) {
+  DefinitionsCommands commands;
+  CLI::App* const parent = app.add_subcommand(
+      "definitions", "Users, policies, queues, ... of a file that another broker exported.");
+  parent->require_subcommand(1);
+  commands.check = parent->add_subcommand("check", "Tells what is in the file, and what is wrong.");
+  commands.import =
+      parent->add_subcommand("import", "Imports the file into the directory of a stopped broker.");
+  for (CLI::App* const command : {commands.check, commands.import}) {
+    command->add_option("FILE", given.definitions, "the definitions, JSON")->required();
+  }
+  add_config_options(*commands.import, given);
+  commands.import->add_option("-d,--data", given.data, "where its data is (./harrier-data)")
+      ->type_name("DIR");
+  commands.import->add_flag("--dry-run", given.dry_run, "only says what that would change");
+  return commands;
 }
 
 template <class Command>
@@ -142,6 +186,7 @@ int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& 
   CLI::App* const serve_command = app.add_subcommand("serve", "Runs the broker.");
   serve_command->footer(kServeExamples);
   add_serve_options(*serve_command, given);
+  const DefinitionsCommands definitions = add_definitions_commands(app, given);
   BenchCommand bench_command(app);
   StoreCommands store_commands(app);
   CLI::App* const config_command = app.add_subcommand(
@@ -163,7 +208,10 @@ int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& 
     for (const std::string& error : errors) err << "harrier: " << error << '\n';
     return to_int(ExitCode::Usage);
   }
-  if (serve_command->parsed()) return run_serve(config, err, serve);
+  if (serve_command->parsed()) {
+    return run_serve(config, given.dry_run ? Task::TellDefinitions : Task::Serve, err, serve);
+  }
+  if (definitions.parsed()) return run_serve(config, definitions.task(given), err, serve);
   out << (given.markdown ? print_markdown() : print_toml(config));
   return to_int(ExitCode::Ok);
 }

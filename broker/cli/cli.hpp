@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The command line: harrier serve | config | bench | inspect | backup | compact | --version |
-// --help. Parses, merges the configuration file with the options (options win) and hands one Config
-// to `serve`, which runs the broker until it is told to stop. Exit codes are part of the interface
-// (docs/operations.md); messages go to `err`.
+// The command line: harrier serve | definitions | config | bench | inspect | backup | compact |
+// --version | --help. Parses, merges the configuration file with the options (options win) and
+// hands one Config to `serve`, which runs the broker until it is told to stop. Exit codes are part
+// of the interface (docs/operations.md); messages go to `err`.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <ostream>
 #include <stdexcept>
@@ -35,7 +36,15 @@ class StartError : public std::runtime_error {
   ExitCode code_;
 };
 
-using ServeFunction = std::function<ExitCode(const Config& config)>;
+// What a Server is made for; all but the first end by themselves.
+enum class Task : std::uint8_t {
+  Serve,
+  TellDefinitions,    // what importing config.definitions would change, on stdout
+  ImportDefinitions,  // imports them into the data directory of a stopped broker
+  CheckDefinitions,   // looks at the file alone; no data directory
+};
+
+using ServeFunction = std::function<ExitCode(const Config& config, Task task)>;
 
 // What main() returns. Catches everything that `serve` throws.
 int run_cli(int argc, const char* const* argv, std::ostream& out, std::ostream& err,

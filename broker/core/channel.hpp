@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "broker/auth/quota.hpp"
 #include "broker/core/confirms.hpp"
 #include "broker/core/outstanding_changes.hpp"
 #include "broker/core/shard_message.hpp"
@@ -39,6 +40,7 @@ class Channel {
   std::uint16_t number() const { return ref_.number; }
   State state() const { return state_; }
   void set_state(State state) { state_ = state; }
+  void hold(Claim claim) { claim_ = std::move(claim); }
   protocol::ContentAssembler& assembler() { return assembler_; }
   std::uint64_t touched_shards() const { return touched_shards_; }
   void touch(ShardId shard) { touched_shards_ |= std::uint64_t{1} << shard; }
@@ -154,20 +156,29 @@ class Channel {
   void answer_declared(const std::string& name, QueueId queue, bool nowait,
                        std::function<void()> if_missing);
   template <class M>
-  Bind binding_of(const M& method) const;  // queue.bind or unbind
+  Bind binding_of(const M& method) const;              // queue.bind or unbind
+  void check_rights(const routing::Binding& binding);  // 403
   bool cannot_fail(const routing::Binding& binding) const;
   bool cannot_fail(const DeleteQueue& deletion) const;
   // channel_exchange.cpp
   const routing::Exchange& existing_exchange(std::string_view name);  // 404
+  void need_source(const routing::Binding& binding);                  // 403
   void bind_exchange(std::string_view destination, std::string_view source,
                      std::string_view routing_key, protocol::TableView arguments, bool unbind,
                      bool nowait);
 
   // channel_publish.cpp
-  void check_properties(const protocol::Publish& publish) const;
+  void check_properties(const protocol::Publish& publish, const routing::Exchange& exchange);
+  void need_topics(const protocol::Publish& publish);  // 403
   void publish_direct_reply(const MessagePtr& message, bool mandatory);
   void publish_to(const std::vector<QueueId>& queues, const MessagePtr& message);
   void send_return(const MessagePtr& message);
+
+  // channel_trace.cpp
+  bool is_traced(const MessagePtr& message);
+  void trace_published(const protocol::Publish& publish);
+  void trace_delivered(QueueId queue, bool redelivered, const MessagePtr& message);
+  void send_trace(const MessagePtr& copy);
 
   // channel_consume.cpp
   void check_stream_consumer(const std::string& name, bool no_ack) const;
@@ -194,6 +205,7 @@ class Channel {
   Session& session_;
   const ChannelRef ref_;
   State state_ = State::Open;
+  Claim claim_;  // on the user's channels
   protocol::ContentAssembler assembler_;
   std::string last_queue_;  // "most recently declared"; empty = none
   OutstandingChanges changes_;

@@ -23,6 +23,7 @@ void Channel::on(const protocol::BasicConsume& method) {
     return;
   }
   const std::string name = named_queue(method.queue);
+  session_.access().need_queue(Right::Read, name);
   const routing::QueueEntry& queue = existing_queue(name);
   const std::string& vhost = session_.vhost().name;
   const QueueType type = read_queue_settings(queue.arguments).type;
@@ -144,6 +145,8 @@ void Channel::on_delivery(Delivery& delivery) {
   const auto at = consumers_.find(delivery.consumer.consumer);
   if (at == consumers_.end()) return;  // gone with its queue
   Consumer& consumer = at->second;
+  if (is_traced(delivery.message))
+    trace_delivered(delivery.queue, delivery.redelivered, delivery.message);
   const std::uint64_t tag =
       send_deliver(consumer.tag, delivery.redelivered, delivery.returns, delivery.message);
   if (consumer.granted > 0) {
@@ -180,6 +183,7 @@ void Channel::return_credit(std::uint32_t number) {
 
 void Channel::on(const protocol::BasicGet& method) {
   const std::string name = named_queue(method.queue);
+  session_.access().need_queue(Right::Read, name);
   const routing::QueueEntry& entry = existing_queue(name);
   refuse_stream(entry, "basic.get");
   const QueueId queue = entry.id;
@@ -193,6 +197,7 @@ void Channel::on(const protocol::BasicGet& method) {
       send(protocol::BasicGetEmpty{});
       return;
     }
+    if (is_traced(got.message)) trace_delivered(got.queue, got.redelivered, got.message);
     protocol::BasicGetOk ok;
     ok.delivery_tag = ++last_delivery_tag_;
     ok.redelivered = got.redelivered;

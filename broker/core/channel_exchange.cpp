@@ -24,6 +24,7 @@ void Channel::on(const protocol::ExchangeDeclare& method) {
   const bool nowait = method.nowait;
   if (method.passive) {  // C-162
     refuse_default_exchange(name);
+    session_.access().need_some("exchange", name);
     existing_exchange(name);
     if (!nowait) send(protocol::ExchangeDeclareOk{});
     return;
@@ -33,6 +34,7 @@ void Channel::on(const protocol::ExchangeDeclare& method) {
     throw AmqpError(ReplyCode::PreconditionFailed,
                     "unknown exchange type '" + std::string(method.type) + "'");
   refuse_default_exchange(name);
+  session_.access().need_exchange(Right::Configure, name);
   if (const routing::Exchange* existing = session_.vhost().topology->find_exchange(name)) {
     check_exchange_equivalence(*existing, vhost, method.type, method.durable, method.auto_delete,
                                method.internal, method.arguments);
@@ -45,6 +47,10 @@ void Channel::on(const protocol::ExchangeDeclare& method) {
   }
   routing::Exchange exchange;
   exchange.alternate = check_exchange_arguments(name, vhost, method.arguments);
+  if (exchange.alternate) {
+    session_.access().need_exchange(Right::Read, name);
+    session_.access().need_exchange(Right::Write, *exchange.alternate);
+  }
   routing::check_type_arguments(*type, method.arguments);
   exchange.name = name;
   exchange.type = *type;
@@ -65,6 +71,7 @@ void Channel::on(const protocol::ExchangeDelete& method) {
         ReplyCode::AccessRefused,
         "deletion of system " + in_vhost("exchange", name, session_.vhost().name) + " not allowed");
   }
+  session_.access().need_exchange(Right::Configure, name);
   change_definitions(DeleteExchange{name, method.if_unused},
                      [this, nowait = method.nowait](Reply&) {
                        if (!nowait) send(protocol::ExchangeDeleteOk{});
@@ -81,6 +88,16 @@ void Channel::on(const protocol::ExchangeUnbind& method) {
                 method.nowait);
 }
 
+// What may be read from an exchange may be bound to (section 10).
+void Channel::need_source(const routing::Binding& binding) {
+  Access& access = session_.access();
+  if (!access.restricted()) return;
+  access.need_exchange(Right::Read, binding.source);
+  const routing::Exchange* source = session_.vhost().topology->find_exchange(binding.source);
+  if (source != nullptr && source->type == routing::ExchangeType::Topic)
+    access.need_topic(Right::Read, binding.source, binding.routing_key);
+}
+
 void Channel::bind_exchange(std::string_view destination, std::string_view source,
                             std::string_view routing_key, protocol::TableView arguments,
                             bool unbind, bool nowait) {
@@ -92,8 +109,10 @@ void Channel::bind_exchange(std::string_view destination, std::string_view sourc
   change.binding.arguments = protocol::Table(arguments);
   change.connection = ref_.connection;
   change.unbind = unbind;
+  session_.access().need_exchange(Right::Write, change.binding.destination);
   refuse_default_exchange(change.binding.destination);
   refuse_default_exchange(change.binding.source);
+  need_source(change.binding);
   change_definitions(std::move(change), [this, unbind, nowait](Reply&) {
     if (nowait) return;
     if (unbind) {

@@ -21,13 +21,14 @@ void Channel::publish(protocol::Publish publish) {
                         " is larger than configured max size " + std::to_string(limit));
   }
   const protocol::Message& message = *publish.message;
+  session_.access().need_exchange(Right::Write, message.exchange());
   const routing::Exchange& exchange = existing_exchange(message.exchange());
   if (exchange.internal) {
     throw AmqpError(
         ReplyCode::AccessRefused,
         "cannot publish to internal " + in_vhost("exchange", exchange.name, session_.vhost().name));
   }
-  check_properties(publish);
+  check_properties(publish, exchange);
   if (exchange.name.empty() && message.routing_key().starts_with(kReplyToPrefix)) {
     if (transactional_) {
       tx_publishes_.push_back({{}, std::move(publish.message), publish.mandatory, true});
@@ -46,6 +47,7 @@ void Channel::publish(protocol::Publish publish) {
   if (properties.has(protocol::kHeaders)) request.headers = properties.headers();
   engine().router().route(*session_.vhost().topology, request, routed_);
 
+  if (is_traced(publish.message)) trace_published(publish);
   const bool returned = routed_.empty() && publish.mandatory;
   if (transactional_) {  // routed now, enqueued at commit (C-387); returns wait too (C-326)
     tx_publishes_.push_back({routed_, std::move(publish.message), returned, false});
@@ -55,7 +57,8 @@ void Channel::publish(protocol::Publish publish) {
   publish_to(routed_, publish.message);
 }
 
-void Channel::check_properties(const protocol::Publish& publish) const {
+void Channel::check_properties(const protocol::Publish& publish,
+                               const routing::Exchange& exchange) {
   const protocol::PropertiesView properties = publish.message->properties();
   if (properties.has(protocol::kReplyTo) && properties.text(protocol::kReplyTo) == kReplyToName) {
     // The assembler has replaced the name where this channel has a reply consumer (C-490).
@@ -68,9 +71,20 @@ void Channel::check_properties(const protocol::Publish& publish) const {
                         publish.bad_sender_selected_header + "\"," +
                         publish.bad_sender_selected_type + "}");
   }
+  if (session_.access().restricted() && exchange.type == routing::ExchangeType::Topic) {
+    need_topics(publish);
+  }
   if (properties.has(protocol::kUserId)) {
     check_user_id(properties, session_.user().name, session_.user().has_tag(kImpersonatorTag));
   }
+}
+
+void Channel::need_topics(const protocol::Publish& publish) {
+  const protocol::Message& message = *publish.message;
+  const Access& access = session_.access();
+  access.need_topic(Right::Write, message.exchange(), message.routing_key());
+  for (const std::string& key : publish.extra_keys)
+    access.need_topic(Right::Write, message.exchange(), key);
 }
 
 void Channel::publish_to(const std::vector<QueueId>& queues, const MessagePtr& message) {

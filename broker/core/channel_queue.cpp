@@ -75,9 +75,14 @@ void Channel::on(const protocol::QueueDeclare& method) {
                     "queue name '" + name + "' contains reserved prefix 'amq.*'");
   }
   const std::string& vhost = session_.vhost().name;
+  Access& access = session_.access();
+  // Who may not choose every name is asked about the one that the server chooses, too (C-557).
+  const bool named_here = name.empty() && access.restricted();
+  const std::string own_name = named_here ? engine().random_name("amq.gen-") : name;
+  access.need_queue(Right::Configure, own_name);
   const protocol::Table arguments(method.arguments);
   routing::QueueEntry wanted;
-  wanted.name = name;
+  wanted.name = own_name;
   wanted.durable = durable;
   wanted.auto_delete = method.auto_delete;
   wanted.owner = method.exclusive ? static_cast<std::uint64_t>(ref_.connection) : 0;
@@ -96,12 +101,17 @@ void Channel::on(const protocol::QueueDeclare& method) {
     throw AmqpError(ReplyCode::PreconditionFailed, "Cannot declare a server-named queue for type " +
                                                        std::string(module_name(settings.type)));
   }
+  if (settings.dead_letter_exchange) {  // C-242
+    access.need_queue(Right::Read, own_name);
+    access.need_exchange(Right::Write, *settings.dead_letter_exchange);
+  }
   declare_at_control(wanted, arguments, method.nowait);
 }
 
 bool Channel::may_follow(const protocol::QueueDeclare& method) const {
   const std::string name = without_line_feeds(method.queue);
   if (method.passive || name.empty() || name.starts_with("amq.")) return false;
+  if (session_.access().restricted()) return false;
   if (!changes_.takes_more() || changes_.declared(name) != nullptr) return false;
   if (session_.vhost().topology->find_queue(name) != nullptr) return false;
   try {
@@ -117,12 +127,13 @@ bool Channel::may_follow(const protocol::QueueDeclare& method) const {
 bool Channel::may_follow(const protocol::QueueBind& method) const {
   const bool named = !without_line_feeds(method.queue).empty();
   if (!named && (changes_.declares_any() || last_queue_.empty())) return false;
-  if (!changes_.takes_more()) return false;
+  if (!changes_.takes_more() || session_.access().restricted()) return false;
   return cannot_fail(binding_of(method).binding);
 }
 
 bool Channel::may_follow(const protocol::QueueDelete& method) const {
   if (!changes_.takes_more() || method.queue.empty()) return false;
+  if (session_.access().restricted()) return false;
   DeleteQueue deletion;
   deletion.name = without_line_feeds(method.queue);
   deletion.if_unused = method.if_unused;
@@ -240,6 +251,7 @@ void Channel::send_ok(const OutstandingChanges::Change& change) {
 }
 
 void Channel::declare_passive(const std::string& name, bool nowait) {
+  session_.access().need_some("queue", name);
   const QueueId id = existing_queue(name).id;
   answer_declared(name, id, nowait, [this, name] {
     throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, session_.vhost().name));
@@ -271,7 +283,7 @@ void Channel::send_declare_ok(const std::string& name, const Counted& counted) {
 
 void Channel::on(const protocol::QueueBind& method) {
   Bind change = binding_of(method);
-  refuse_default_exchange(change.binding.source);
+  check_rights(change.binding);
   if (cannot_fail(change.binding)) {
     send_change(changes_.add(OutstandingChanges::Kind::Bind, {}, method.nowait), std::move(change));
     return;
@@ -284,8 +296,14 @@ void Channel::on(const protocol::QueueBind& method) {
 void Channel::on(const protocol::QueueUnbind& method) {
   Bind change = binding_of(method);
   change.unbind = true;
-  refuse_default_exchange(change.binding.source);
+  check_rights(change.binding);
   change_definitions(std::move(change), [this](Reply&) { send(protocol::QueueUnbindOk{}); });
+}
+
+void Channel::check_rights(const routing::Binding& binding) {
+  session_.access().need_queue(Right::Write, binding.destination);
+  refuse_default_exchange(binding.source);
+  need_source(binding);
 }
 
 template <class M>
@@ -304,6 +322,7 @@ Bind Channel::binding_of(const M& method) const {
 
 void Channel::on(const protocol::QueuePurge& method) {
   const std::string name = named_queue(method.queue);
+  session_.access().need_queue(Right::Read, name);
   const routing::QueueEntry& queue = existing_queue(name);
   refuse_stream(queue, "queue.purge");
   const ReplyTo to = ask([this, name, nowait = method.nowait](Reply& reply) {
@@ -325,6 +344,7 @@ void Channel::on(const protocol::QueueDelete& method) {
   change.connection = ref_.connection;
   change.if_unused = method.if_unused;
   change.if_empty = method.if_empty;
+  session_.access().need_queue(Right::Configure, change.name);
   if (const routing::QueueEntry* queue = session_.vhost().topology->find_queue(change.name);
       queue != nullptr && (method.if_unused || method.if_empty) &&
       read_queue_settings(queue->arguments).type == QueueType::Quorum) {  // C-254

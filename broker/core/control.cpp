@@ -48,19 +48,30 @@ void check_redeclaration(const routing::QueueEntry& existing, const routing::Que
 }
 
 Control::Control(Engine& engine) : engine_(engine), seen_(engine.shards(), 0) {
-  for (const std::string& name : engine.options().vhosts) vhosts_[name].name = name;
+  for (const std::string& name : engine.options().vhosts) {
+    vhosts_[name].name = name;
+    vhosts_[name].set({});
+  }
 }
+
+Control::~Control() = default;
 
 routing::Registry* Control::registry_of(const std::string& vhost) {
   const auto at = vhosts_.find(vhost);
   return at == vhosts_.end() ? nullptr : &at->second.registry;
 }
 
-void Control::finish_restore(std::uint64_t ids_below) {
+void Control::finish_restore(std::uint64_t ids_below,
+                             const std::function<void(ShardMessage)>& hand_out) {
   const std::uint64_t shards = engine_.shards();  // perhaps another number than last time
   queue_ids_below_ = ids_below;
   next_queue_ = std::max<std::uint64_t>((ids_below + shards - 1) / shards, 1);
-  for (auto& [name, vhost] : vhosts_) vhost.changed = false;
+  for (auto& [name, vhost] : vhosts_) {
+    match_all(vhost, [&](ApplyPolicy policy) { hand_out(std::move(policy)); });
+    hand_out(NewTopology{0, name, vhost.registry.snapshot(), vhost.profile});
+    vhost.changed = false;
+  }
+  if (std::exchange(users_changed_, false)) hand_out(NewUsers{0, make_authenticator()});
 }
 
 // Never one that was given before, also by a broker that is gone: the store may still hold what a
@@ -104,6 +115,7 @@ Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
                                wanted.auto_delete, wanted.internal, wanted.arguments);
   } else {
     if (wanted.durable) engine_.record(define(vhost.name, wanted));
+    if (!wanted.alternate) change.exchange.alternate = alternate_by_policy(vhost, wanted.name);
     vhost.registry.add_exchange(std::move(change.exchange));
     vhost.changed = true;
   }
@@ -130,12 +142,14 @@ Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
     check_redeclaration(*existing, wanted, wanted.arguments, vhost.name);
     return QueueDeclared{existing->id, existing->name, false};
   }
+  if (!change.unlimited) refuse_beyond_limit(vhost, wanted.name);
   wanted.id = new_queue_id(change.preferred);
   wanted.arguments = stored_queue_arguments(wanted.arguments);
   if (wanted.durable) engine_.record(define(vhost.name, wanted));
   vhost.registry.add_queue(wanted);
   vhost.changed = true;
-  engine_.send_first(shard_of(wanted.id, engine_.shards()), CreateQueue{vhost.name, wanted});
+  engine_.send_first(shard_of(wanted.id, engine_.shards()),
+                     CreateQueue{vhost.name, wanted, match(vhost, wanted)});
   return QueueDeclared{wanted.id, wanted.name, true};
 }
 
@@ -185,6 +199,7 @@ Control::Result Control::handle(Vhost& vhost, QueuesGone& change) {
 void Control::remove_queue(Vhost& vhost, const routing::QueueEntry& queue) {
   const std::string name = queue.name;
   const bool durable = queue.durable;
+  vhost.queue_policies.erase(queue.id);
   if (durable) engine_.record(forget(vhost.name, queue));
   forget_removed(vhost, vhost.registry.remove_queue(name), durable ? std::string_view() : name);
   vhost.changed = true;
@@ -257,26 +272,29 @@ void Control::on_queue_dropped(const QueueDropped& dropped) {
 
 // ---- handing out topologies ----
 
-void Control::answer_when_seen(const ReplyTo& to, Result result) {
+void Control::answer_when_seen(const ReplyTo& to, Result result, std::function<void()> then) {
   // Even an answer that changed nothing waits for the changes before it, which the client may learn
   // of by it.
-  const bool changed =
-      std::ranges::any_of(vhosts_, [](const auto& entry) { return entry.second.changed; });
+  const bool changed = users_changed_ || std::ranges::any_of(vhosts_, [](const auto& entry) {
+                         return entry.second.changed;
+                       });
   answers_.push_back({epoch_ + (changed ? 1 : 0),
                       engine_.records_so_far() > 0 ? engine_.current_batch() : 0, to,
-                      std::move(result)});
+                      std::move(result), std::move(then)});
 }
 
 void Control::end_turn() {
-  std::vector<NewTopology> topologies;
+  std::vector<ShardMessage> news;
   for (auto& [name, vhost] : vhosts_) {
     if (!std::exchange(vhost.changed, false)) continue;
-    topologies.push_back({epoch_ + 1, name, vhost.registry.snapshot()});
+    news.emplace_back(NewTopology{epoch_ + 1, name, vhost.registry.snapshot(), vhost.profile});
   }
-  if (!topologies.empty()) {
+  if (std::exchange(users_changed_, false))
+    news.emplace_back(NewUsers{epoch_ + 1, make_authenticator()});
+  if (!news.empty()) {
     ++epoch_;
     const std::uint64_t batch = engine_.records_so_far() > 0 ? engine_.current_batch() : 0;
-    cuts_.push_back({batch, std::move(topologies)});
+    cuts_.push_back({batch, std::move(news)});
   }
   hand_out();
   release_answers();
@@ -290,8 +308,8 @@ void Control::on_durable() {
 void Control::hand_out() {
   while (!cuts_.empty() && cuts_.front().batch <= engine_.durable_through()) {
     for (unsigned shard = 0; shard < engine_.shards(); ++shard) {
-      for (const NewTopology& topology : cuts_.front().topologies) {
-        engine_.send(static_cast<ShardId>(shard), topology);
+      for (const ShardMessage& each : cuts_.front().news) {
+        engine_.send(static_cast<ShardId>(shard), each);
       }
     }
     cuts_.pop_front();
@@ -309,6 +327,7 @@ void Control::release_answers() {
          answers_.front().batch <= engine_.durable_through()) {
     Answer answer = std::move(answers_.front());
     answers_.pop_front();
+    if (answer.then) answer.then();
     engine_.reply(answer.to, std::move(answer.result));
   }
 }

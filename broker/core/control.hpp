@@ -3,16 +3,23 @@
 // Control: every change of definitions of the broker, on the control shard (threading rule 6). It
 // keeps the registries, cuts one topology per turn from all changes of the turn, hands it to every
 // shard, and answers only when every shard has it. Deleting a queue asks the queue's shard first:
-// only that one knows whether it is empty or in use.
+// only that one knows whether it is empty or in use. What operators set (users, policies, limits,
+// parameters) is kept here too, and goes out the same way (control_operators.cpp).
 #pragma once
 
+#include <array>
 #include <deque>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "broker/auth/user_directory.hpp"
+#include "broker/core/operator_records.hpp"
 #include "broker/core/shard_message.hpp"
+#include "broker/core/vhost_state.hpp"
 #include "routing/registry.hpp"
 
 namespace harrier::broker {
@@ -25,39 +32,60 @@ std::string locked_text(std::string_view queue, std::string_view vhost);  // C-2
 void check_redeclaration(const routing::QueueEntry& existing, const routing::QueueEntry& wanted,
                          protocol::TableView arguments, std::string_view vhost);
 
+enum class Effect : std::uint8_t { None, Created, Updated };
+
 class Control {
  public:
   explicit Control(Engine& engine);
+  ~Control();
 
   // ---- at start, before any thread (core/recovery.cpp) ----
   routing::Registry* registry_of(const std::string& vhost);  // null: there is no such vhost
-  // Every shard has the topology of now, and queue ids below `ids_below` have been given before.
-  void finish_restore(std::uint64_t ids_below);
+  void restore(OperatorRecord record);
+  // Policies are matched, queue ids below `ids_below` have been given before. What every shard
+  // has to know, or the queue's shard of its policy, is handed out by the caller.
+  void finish_restore(std::uint64_t ids_below, const std::function<void(ShardMessage)>& hand_out);
 
   void on_request(ControlRequest& request);
   void on_queue_dropped(const QueueDropped& dropped);
   void on_topology_seen(const TopologySeen& seen);
   void on_durable();
   void end_turn();
+  void on_import(const ImportDefinitions& request);
+
+  // ---- what operators set; takes effect at once, and is seen by all with the next topology ----
+  Effect effect_of(const OperatorRecord& record) const;  // what set() would do
+  Effect set(const OperatorRecord& record);
+  bool clear_policy(const std::string& vhost, std::string_view name, bool by_operator);
+  const UserTable& users() const { return users_; }
+  const VhostState* find_vhost(const std::string& name) const;
+  // As if a client had declared them; what there is already stays. Throws AmqpError.
+  void declare(const std::string& vhost, routing::Exchange exchange);
+  void declare(const std::string& vhost, routing::QueueEntry queue);
+  void bind(const std::string& vhost, routing::Binding binding);
+  std::array<std::uint8_t, PasswordHash::kSaltBytes> new_salt() const;
 
  private:
   using Result = decltype(Reply::result);
-  struct Vhost {
+  using Vhost = VhostState;
+  struct ParameterName {
+    std::string vhost;
+    std::string component;
     std::string name;
-    routing::Registry registry;
-    bool changed = true;
+    friend auto operator<=>(const ParameterName&, const ParameterName&) = default;
   };
   // Topologies on their way out. None is seen before what it defines is durable: else a message
   // could be confirmed in a durable queue that a crash forgets.
   struct Cut {
     std::uint64_t batch = 0;
-    std::vector<NewTopology> topologies;
+    std::vector<ShardMessage> news;
   };
   struct Answer {
     std::uint64_t epoch = 0;  // every shard has seen it
     std::uint64_t batch = 0;  // and this write batch is durable
     ReplyTo to;
     Result result;
+    std::function<void()> then;  // instead of the reply, if there is one
   };
   // One or several queues on their way out, for one request.
   struct Deletion {
@@ -81,12 +109,37 @@ class Control {
                       std::string_view transient_queue);
   void remove_queue(Vhost& vhost, const routing::QueueEntry& queue);
   QueueId new_queue_id(ShardId shard);
-  void answer_when_seen(const ReplyTo& to, Result result);
+  void answer_when_seen(const ReplyTo& to, Result result, std::function<void()> then = nullptr);
+
+  // control_operators.cpp
+  static std::optional<std::string> alternate_by_policy(const Vhost& vhost,
+                                                        std::string_view exchange);
+  Effect effect_from(const VhostRecord& record) const;
+  Effect effect_from(const UserRecord& record) const;
+  Effect effect_from(const PermissionRecord& record) const;
+  Effect effect_from(const TopicPermissionRecord& record) const;
+  Effect effect_from(const PolicyRecord& record) const;
+  Effect effect_from(const ParameterRecord& record) const;
+  void apply(VhostRecord record);
+  void apply(UserRecord record);
+  void apply(PermissionRecord record);
+  void apply(TopicPermissionRecord record);
+  void apply(PolicyRecord record);
+  void apply(ParameterRecord record);
+  AuthenticatorPtr make_authenticator();
+  EffectivePolicyPtr match(Vhost& vhost, const routing::QueueEntry& queue);
+  void match_all(Vhost& vhost, const std::function<void(ApplyPolicy)>& tell);
+  void refuse_beyond_limit(const Vhost& vhost, const std::string& queue) const;  // C-244
   void hand_out();
   void release_answers();
 
   Engine& engine_;
   std::map<std::string, Vhost, std::less<>> vhosts_;
+  UserTable users_;
+  bool users_changed_ = false;
+  std::shared_ptr<const UserDirectory> directory_;  // null: nobody has defined a user
+  std::map<ParameterName, protocol::Table> parameters_;
+  std::uint64_t declared_by_operators_ = 0;  // queues, for their placement
   std::uint64_t next_queue_ = 1;       // an id is this times the number of shards, and the shard
   std::uint64_t queue_ids_below_ = 0;  // the store knows that these may have been given
   std::uint64_t next_deletion_ = 1;

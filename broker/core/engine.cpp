@@ -29,6 +29,7 @@ Engine::Engine(ShardId self, CoreOptions options, EngineWorld world)
     : self_(self),
       options_(std::move(options)),
       world_(std::move(world)),
+      authenticator_(world_.authenticator),
       router_(routing_seed(world_)),
       outboxes_(options_.shards),
       in_flight_to_(options_.shards, 0),
@@ -37,7 +38,7 @@ Engine::Engine(ShardId self, CoreOptions options, EngineWorld world)
   residents_.bytes_max = options_.resident_bytes_max;
   const routing::TopologyPtr empty = routing::Registry().snapshot();
   for (const std::string& name : options_.vhosts) {
-    vhosts_.emplace(name, std::make_unique<VhostView>(VhostView{name, empty}));
+    set_vhost({name, empty, std::make_shared<const VhostProfile>()});
   }
   if (self_ == kControlShard) control_ = std::make_unique<Control>(*this);
 }
@@ -109,6 +110,20 @@ void Engine::shut_down(const std::string& reason) {
 VhostView* Engine::find_vhost(const std::string& name) {
   const auto at = vhosts_.find(name);
   return at == vhosts_.end() ? nullptr : at->second.get();
+}
+
+void Engine::set_vhost(VhostView view) {
+  std::unique_ptr<VhostView>& known = vhosts_[view.name];
+  if (known) {
+    *known = std::move(view);
+  } else {
+    known = std::make_unique<VhostView>(std::move(view));
+  }
+}
+
+void Engine::set_authenticator(AuthenticatorPtr authenticator) {
+  authenticator_ = std::move(authenticator);
+  for (const auto& [id, session] : sessions_) session->on_new_users();
 }
 
 std::string Engine::random_name(std::string_view prefix) {
@@ -212,9 +227,10 @@ bool Engine::congested(ShardId to) const { return in_flight_to_[to] > options_.s
 void Engine::end_turn() {
   do {
     for (const Grant& grant : std::exchange(deferred_, {})) send_to_queue(grant.queue, grant);
+    for (Publish& copy : std::exchange(deferred_copies_, {})) publish(std::move(copy));
     if (!dead_letters_.empty()) send_dead_letters();
     if (control_) control_->end_turn();
-  } while (!deferred_.empty() || !dead_letters_.empty());
+  } while (!deferred_.empty() || !deferred_copies_.empty() || !dead_letters_.empty());
   if (dead_letter_shards_ != 0) join_dead_letters();
   if (!batch_.empty()) commit_batch();
   for (std::size_t i = 0; i < dirty_.size(); ++i) {

@@ -68,6 +68,7 @@ struct Outbox {
 struct VhostView {
   std::string name;
   routing::TopologyPtr topology;
+  VhostProfilePtr profile;  // never null
 };
 
 class Engine final : public Outlet {
@@ -102,8 +103,11 @@ class Engine final : public Outlet {
   Millis now() const { return now_; }
   const CoreOptions& options() const { return options_; }
   const EngineWorld& world() const { return world_; }
+  const Authenticator& authenticator() const { return *authenticator_; }
+  void set_authenticator(AuthenticatorPtr authenticator);
   const Alarm& alarm() const { return alarm_; }
   VhostView* find_vhost(const std::string& name);
+  void set_vhost(VhostView view);  // a new one, or what is new about one
   routing::Router& router() { return router_; }
   std::string random_name(std::string_view prefix);  // prefix + 22 URL-safe characters
 
@@ -116,6 +120,7 @@ class Engine final : public Outlet {
   void defer(Grant grant) {
     deferred_.push_back(grant);
   }  // sent later in the turn, not inside the caller
+  void defer(Publish copy) { deferred_copies_.push_back(std::move(copy)); }
   void drop_deferred(const ChannelRef& channel) {
     std::erase_if(deferred_, [&](const Grant& g) { return g.consumer.channel == channel; });
   }
@@ -181,6 +186,9 @@ class Engine final : public Outlet {
   void on(CreateQueue& m, ShardId from);
   void on(DropQueue& m, ShardId from);
   void on(NewTopology& m, ShardId from);
+  void on(NewUsers& m, ShardId from);
+  void on(ApplyPolicy& m, ShardId from);
+  void on(ImportDefinitions& m, ShardId from);
   void on(Alarm& m, ShardId from);
   void on(Processed& m, ShardId from);
   void on(MemoryCrossed& m, ShardId from);
@@ -214,6 +222,7 @@ class Engine final : public Outlet {
   Millis now_ = 0;
   bool delivers_ = true;
   Alarm alarm_;
+  AuthenticatorPtr authenticator_;
   routing::Router router_;
   std::map<std::string, std::unique_ptr<VhostView>, std::less<>> vhosts_;
   std::unique_ptr<Control> control_;
@@ -229,6 +238,7 @@ class Engine final : public Outlet {
 
   std::vector<Outbox> outboxes_;
   std::vector<Grant> deferred_;
+  std::vector<Publish> deferred_copies_;
   std::vector<ConnectionId> dirty_;
   std::set<std::pair<Millis, ConnectionId>> deadlines_;
   Millis next_memory_check_ = 0;

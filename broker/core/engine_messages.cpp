@@ -175,7 +175,9 @@ Queue& Engine::add_queue(routing::QueueEntry entry, std::string vhost) {
 }
 
 void Engine::on(CreateQueue& m, ShardId) {
-  add_queue(std::move(m.queue), std::move(m.vhost)).start(*this);
+  Queue& queue = add_queue(std::move(m.queue), std::move(m.vhost));
+  if (m.policy) queue.set_policy(std::move(m.policy), *this);
+  queue.start(*this);
 }
 
 void Engine::on(DropQueue& m, ShardId) {
@@ -253,9 +255,20 @@ void Engine::on(QueueDropped& m, ShardId) { control_->on_queue_dropped(m); }
 void Engine::on(TopologySeen& m, ShardId) { control_->on_topology_seen(m); }
 
 void Engine::on(NewTopology& m, ShardId) {
-  find_vhost(m.vhost)->topology = std::move(m.topology);
+  set_vhost({m.vhost, std::move(m.topology), std::move(m.profile)});
   send(kControlShard, TopologySeen{self_, m.epoch});
 }
+
+void Engine::on(NewUsers& m, ShardId) {
+  set_authenticator(std::move(m.authenticator));
+  send(kControlShard, TopologySeen{self_, m.epoch});
+}
+
+void Engine::on(ApplyPolicy& m, ShardId) {
+  if (Queue* queue = find_queue(m.queue)) queue->set_policy(std::move(m.policy), *this);
+}
+
+void Engine::on(ImportDefinitions& m, ShardId) { control_->on_import(m); }
 
 // ---- for all ----
 

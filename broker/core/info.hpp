@@ -8,6 +8,7 @@
 #include <string>
 
 #include "broker/core/ids.hpp"
+#include "protocol/field_table.hpp"
 
 namespace harrier::broker {
 
@@ -21,6 +22,10 @@ struct QueueInfo {
   std::uint64_t messages_unacknowledged = 0;
   std::uint64_t messages_published = 0;  // since the queue exists
   std::uint32_t consumers = 0;
+  std::string policy;                   // that matches it; empty: none
+  std::string operator_policy;          // the same
+  protocol::Table effective_policy;     // of both, keys without `x-`
+  protocol::Table effective_arguments;  // of that and its own arguments
 };
 
 struct EngineInfo {

@@ -49,6 +49,8 @@ struct CoreOptions {
   // Bytes of messages in memory above which those that no store has are paged out; 0 = never.
   std::uint64_t page_out_above_bytes = 0;
 
+  std::vector<std::string> loopback_users = {"guest"};  // of the users that are defined (C-036)
+
   QosUpdatesConsumers qos_updates_consumers = QosUpdatesConsumers::Auto;
 };
 

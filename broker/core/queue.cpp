@@ -36,6 +36,12 @@ QueueInfo Queue::info() const {
   info.resident_bytes = accounted_bytes_;
   info.messages_published = next_seq_ - 1;
   info.consumers = consumer_count_;
+  if (policy_) {
+    info.policy = policy_->policy;
+    info.operator_policy = policy_->operator_policy;
+    info.effective_policy = policy_->definition;
+  }
+  info.effective_arguments = effective_arguments(entry_.arguments, policy_.get());
   for (const auto& slot : slots_) {
     if (slot) info.messages_unacknowledged += slot->unsettled.size();
   }

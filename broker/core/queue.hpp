@@ -20,6 +20,7 @@
 #include "broker/core/backlog.hpp"
 #include "broker/core/consumer.hpp"
 #include "broker/core/dead_letters.hpp"
+#include "broker/core/effective_policy.hpp"
 #include "broker/core/expiry.hpp"
 #include "broker/core/info.hpp"
 #include "broker/core/length_limit.hpp"
@@ -55,6 +56,9 @@ class Queue {
   }
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
+  // What operators want of it from now on; null: nothing. See effective_arguments() for what that
+  // and the queue's own arguments make together.
+  void set_policy(EffectivePolicyPtr policy, Outlet& outlet);
 
   enum class Taken : std::uint8_t {
     InMemory,
@@ -172,6 +176,7 @@ class Queue {
 
   routing::QueueEntry entry_;
   std::string vhost_;
+  EffectivePolicyPtr policy_;
   UnsentLimits limits_;
   Seq next_seq_ = 1;
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before

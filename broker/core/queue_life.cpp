@@ -237,6 +237,13 @@ bool Queue::swept(Fetched& page, Outlet& outlet) {
   return true;
 }
 
+void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
+  policy_ = std::move(policy);
+  apply(read_queue_settings(effective_arguments(entry_.arguments, policy_.get()).view()));
+  used_at_ms_ = 0;  // a lease begins now
+  outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
+}
+
 // ---- time ----
 
 void Queue::start(Outlet& outlet) {

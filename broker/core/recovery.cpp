@@ -65,8 +65,7 @@ class Restoration {
     result_.only_vhosts_missing = !damaged_ && !missing_vhosts_.empty();
     if (!result_.errors.empty()) return std::move(result_);
     drop_nameless();
-    control_.finish_restore(ids_below_);
-    hand_out_topologies();
+    control_.finish_restore(ids_below_, [this](ShardMessage news) { hand_out(std::move(news)); });
     for (const auto& [id, queue] : restored_) queue->start(*engines_[shard_of(id, shards_)]);
     return std::move(result_);
   }
@@ -88,6 +87,10 @@ class Restoration {
   void restore(const Define& definition) {
     if (definition.kind == Kind::Counter) {
       restore_counter(definition);
+      return;
+    }
+    if (is_set_by_operators(definition.kind)) {
+      restore_operator_record(definition);
       return;
     }
     if (definition.kind != Kind::Exchange && definition.kind != Kind::Queue &&
@@ -114,6 +117,25 @@ class Restoration {
       damaged("a stored definition of vhost '" + definition.vhost +
               "' is refused: " + error.explanation());
     }
+  }
+
+  static bool is_set_by_operators(Kind kind) {
+    return kind == Kind::Vhost || kind == Kind::User || kind == Kind::Permission ||
+           kind == Kind::Policy || kind == Kind::Parameter;
+  }
+
+  void restore_operator_record(const Define& definition) {
+    auto record = read_operator_record(definition);
+    if (!record) {
+      unreadable(subject("what operators have set as", definition.name, definition.vhost));
+      return;
+    }
+    const auto* const policy = std::get_if<PolicyRecord>(&*record);
+    if (policy != nullptr && control_.find_vhost(policy->vhost) == nullptr) {
+      ++missing_vhosts_[policy->vhost];
+      return;
+    }
+    control_.restore(*std::move(record));
   }
 
   void restore_counter(const Define& definition) {
@@ -241,10 +263,16 @@ class Restoration {
     }
   }
 
-  void hand_out_topologies() {
-    for (const std::string& vhost : control_engine().options().vhosts) {
-      const routing::TopologyPtr topology = control_.registry_of(vhost)->snapshot();
-      for (Engine* engine : engines_) engine->find_vhost(vhost)->topology = topology;
+  // Not as messages: no shard takes any yet, and none has to be answered.
+  void hand_out(ShardMessage news) {
+    if (auto* policy = std::get_if<ApplyPolicy>(&news)) {
+      const QueueId queue = policy->queue;
+      engines_[shard_of(queue, shards_)]->handle(std::move(*policy), kControlShard);
+    } else if (const auto* topology = std::get_if<NewTopology>(&news)) {
+      for (Engine* engine : engines_)
+        engine->set_vhost({topology->vhost, topology->topology, topology->profile});
+    } else if (const auto* users = std::get_if<NewUsers>(&news)) {
+      for (Engine* engine : engines_) engine->set_authenticator(users->authenticator);
     }
   }
 

@@ -18,6 +18,7 @@
 
 #include "broker/auth/authenticator.hpp"
 #include "broker/auth/sasl.hpp"
+#include "broker/core/access.hpp"
 #include "broker/core/channel.hpp"
 #include "broker/core/output_buffer.hpp"
 #include "broker/core/shard_message.hpp"
@@ -71,6 +72,7 @@ class Session {
   bool has_reply_consumer(const ChannelRef& channel, const std::string& name) const;
   void on_reply(Reply& reply);
   void on_alarm();
+  void on_new_users();  // what the user may do has perhaps changed
   void on_window_open();
   void on_deadline();
   void end_turn();                              // confirms of the turn
@@ -82,6 +84,7 @@ class Session {
   Engine& engine() { return engine_; }
   VhostView& vhost() { return *vhost_; }
   const User& user() const { return user_; }
+  Access& access() { return access_; }
   bool updates_consumers_on_qos() const { return qos_updates_consumers_; }
   std::uint32_t next_consumer_number() { return ++last_consumer_; }
 
@@ -137,11 +140,14 @@ class Session {
   void refuse_login(std::string_view mechanism);
   void refuse_header();
   void close_silently();
+  void claim_connection(const VhostView& vhost);
+  Claim claim_channel() const;
   void drain(Millis delay);
   void close_tcp();
   std::size_t payload_max() const;
 
   void on_running_frame(const protocol::Frame& frame);
+  void on_update_secret();
   void on_connection_method(const protocol::Frame& frame);
   void on_channel_frame(const protocol::Frame& frame);
   void on_unopened_channel(const protocol::Frame& frame);
@@ -159,6 +165,7 @@ class Session {
   void close_connection(protocol::ReplyCode code, std::string_view explanation,
                         protocol::MethodId method);
   void close_by_peer();
+  void forget_channels();
   void release_all(std::function<void()> then);
   void abandon_wait();
 
@@ -178,6 +185,9 @@ class Session {
   OutputBuffer output_;
   VhostView* vhost_ = nullptr;
   User user_;
+  Access access_;
+  Claim vhost_claim_;  // on the connections of its virtual host, and of its user
+  Claim user_claim_;
   std::string mechanism_;
 
   bool can_close_on_login_failure_ = false;  // client capabilities (C-020)

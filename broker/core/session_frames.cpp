@@ -107,12 +107,33 @@ void Session::on_connection_method(const Frame& frame) {
     if (std::holds_alternative<protocol::ConnectionClose>(method)) {
       close_by_peer();
     } else if (std::holds_alternative<protocol::ConnectionUpdateSecret>(method)) {
-      send(0, protocol::ConnectionUpdateSecretOk{});  // passwords do not expire here (C-038)
+      on_update_secret();
     } else {
       throw AmqpError(ReplyCode::ChannelError,
                       "unexpected method in connection state " + std::string(phase_name(phase_)));
     }
   });
+}
+
+// A password that is right once is right for the whole connection; but whether the user may still
+// be here is looked at again (C-038, C-039).
+void Session::on_update_secret() {
+  on_new_users();
+  if (!engine_.authenticator().may_access_vhost(user_, vhost_->name)) {
+    throw AmqpError(ReplyCode::NotAllowed,
+                    "access to vhost '" + vhost_->name + "' refused for user '" + user_.name + "'");
+  }
+  send(0, protocol::ConnectionUpdateSecretOk{});
+}
+
+Claim Session::claim_channel() const {
+  const Quota quota = engine_.authenticator().quotas(user_).channels;
+  auto claim = quota.claim();
+  if (claim) return *std::move(claim);
+  throw AmqpError(ReplyCode::NotAllowed,  // C-051
+                  "number of channels opened for user '" + user_.name +
+                      "' has reached the maximum allowed user limit of " +
+                      std::to_string(*quota.max));
 }
 
 void Session::on_channel_frame(const Frame& frame) {
@@ -151,7 +172,8 @@ void Session::on_unopened_channel(const Frame& frame) {
                                                  ") has reached the negotiated channel_max (" +
                                                  std::to_string(channel_max_) + ")");
     }
-    add_channel(frame.channel);
+    Claim claim = claim_channel();
+    add_channel(frame.channel).hold(std::move(claim));
     send(frame.channel, protocol::ChannelOpenOk{});
   });
 }
@@ -263,8 +285,7 @@ void Session::close_connection(ReplyCode code, std::string_view explanation, Met
   blocked_ = waiting_for_window_ = false;
   abandon_wait();
   release_all([this, code, text = std::move(text), method] {
-    channels_.clear();
-    last_channel_ = nullptr;
+    forget_channels();
     protocol::ConnectionClose close;
     close.reply_code = static_cast<std::uint16_t>(code);
     close.reply_text = text;
@@ -275,11 +296,18 @@ void Session::close_connection(ReplyCode code, std::string_view explanation, Met
   });
 }
 
+// Before the peer can know: what it opens next finds its place free.
+void Session::forget_channels() {
+  channels_.clear();
+  last_channel_ = nullptr;
+  vhost_claim_.release();
+  user_claim_.release();
+}
+
 void Session::close_by_peer() {
   phase_ = Phase::Closing;
   release_all([this] {
-    channels_.clear();
-    last_channel_ = nullptr;
+    forget_channels();
     send(0, protocol::ConnectionCloseOk{});
     const Millis heartbeat_ms = Millis{heartbeat_s_} * 1000;
     drain(heartbeat_ms == 0 ? kHangUpMaxMs : std::min(heartbeat_ms, kHangUpMaxMs));
@@ -325,8 +353,7 @@ void Session::peer_gone() {
   credit_due_.clear();
   arm_timers();
   release_all([this] {
-    channels_.clear();
-    last_channel_ = nullptr;
+    forget_channels();
     released_ = true;
     engine_.mark_dirty(*this);
   });

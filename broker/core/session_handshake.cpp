@@ -24,6 +24,10 @@ constexpr std::array kCapabilities = {
     "authentication_failure_close", "per_consumer_qos",           "direct_reply_to",
 };
 
+protocol::AmqpError no_access(const std::string& vhost, const std::string& user) {
+  return {ReplyCode::NotAllowed, "access to vhost '" + vhost + "' refused for user '" + user + "'"};
+}
+
 bool is_true(const TableView& table, std::string_view key) {
   const auto value = table.find(key);
   return value && value->as_bool().value_or(false);
@@ -148,7 +152,7 @@ void Session::on_start_ok(const protocol::ConnectionStartOk& method) {
     close_silently();
     return;
   }
-  const auto user = engine_.world().authenticator->log_in(*credentials, peer_.address);
+  const auto user = engine_.authenticator().log_in(*credentials, peer_.address);
   if (!user) {
     engine_.log(
         2, name() + ": login of user '" + credentials->user + "' refused (" + mechanism_ + ")");
@@ -210,6 +214,33 @@ void Session::on_tune_ok(const protocol::ConnectionTuneOk& method) {
   }
 }
 
+// In the order of C-055: the virtual host's limit before the user's.
+void Session::claim_connection(const VhostView& vhost) {
+  const Quota& of_vhost = vhost.profile->connections;
+  auto vhost_claim = of_vhost.claim();
+  if (!vhost_claim) {
+    throw protocol::AmqpError(ReplyCode::NotAllowed,
+                              "access to vhost '" + vhost.name + "' refused for user '" +
+                                  user_.name + "': connection limit (" +
+                                  std::to_string(*of_vhost.max) + ") is reached");
+  }
+  const Quota of_user = engine_.authenticator().quotas(user_).connections;
+  auto user_claim = of_user.claim();
+  if (!user_claim) {
+    throw protocol::AmqpError(ReplyCode::NotAllowed, "connection refused for user '" + user_.name +
+                                                         "': user connection limit (" +
+                                                         std::to_string(*of_user.max) +
+                                                         ") is reached");
+  }
+  vhost_claim_ = *std::move(vhost_claim);
+  user_claim_ = *std::move(user_claim);
+}
+
+void Session::on_new_users() {
+  if (phase_ != Phase::Running) return;  // the handshake asks when it gets there
+  access_.grant(engine_.authenticator().access(user_, vhost_->name), user_.name, vhost_->name);
+}
+
 void Session::on_open(const protocol::ConnectionOpen& method) {
   const std::string vhost(method.virtual_host);
   const std::uint32_t limit = engine_.options().connections_max;
@@ -220,10 +251,10 @@ void Session::on_open(const protocol::ConnectionOpen& method) {
   VhostView* view = engine_.find_vhost(vhost);
   if (view == nullptr)
     throw protocol::AmqpError(ReplyCode::NotAllowed, "vhost " + vhost + " not found");
-  if (!engine_.world().authenticator->may_access_vhost(user_, vhost)) {
-    throw protocol::AmqpError(ReplyCode::NotAllowed, "access to vhost '" + vhost +
-                                                         "' refused for user '" + user_.name + "'");
-  }
+  claim_connection(*view);
+  VhostAccess granted = engine_.authenticator().access(user_, vhost);
+  if (!granted.allowed) throw no_access(vhost, user_.name);
+  access_.grant(std::move(granted), user_.name, vhost);
   vhost_ = view;
   phase_ = Phase::Running;
   phase_deadline_ = 0;

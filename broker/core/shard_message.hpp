@@ -7,12 +7,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "broker/auth/authenticator.hpp"
+#include "broker/core/effective_policy.hpp"
 #include "broker/core/ids.hpp"
+#include "broker/core/vhost_profile.hpp"
 #include "persistence/message_store.hpp"
 #include "protocol/error.hpp"
 #include "protocol/message.hpp"
@@ -20,6 +25,8 @@
 namespace harrier::broker {
 
 using protocol::MessagePtr;
+struct Definitions;
+struct ImportReport;
 
 // Where the answer to a request goes: to the wait of a parked connection. The token tells its waits
 // apart, and what it asked for within one.
@@ -211,6 +218,7 @@ struct DeclareQueue {
   routing::QueueEntry queue;  // without id; an empty name asks for a generated one
   ConnectionId connection{};
   ShardId preferred = 0;
+  bool unlimited = false;  // operators may go beyond the limits that they set
 };
 struct DeleteQueue {
   std::string name;
@@ -257,6 +265,12 @@ struct TopologySeen {
 struct CreateQueue {
   std::string vhost;
   routing::QueueEntry queue;
+  EffectivePolicyPtr policy{};
+};
+// What operators want of the queue from now on; null: nothing.
+struct ApplyPolicy {
+  QueueId queue{};
+  EffectivePolicyPtr policy;
 };
 struct DropQueue {
   std::uint64_t deletion = 0;
@@ -268,6 +282,20 @@ struct NewTopology {
   std::uint64_t epoch = 0;
   std::string vhost;
   routing::TopologyPtr topology;
+  VhostProfilePtr profile;
+};
+// Seen like a topology.
+struct NewUsers {
+  std::uint64_t epoch = 0;
+  AuthenticatorPtr authenticator;
+};
+
+// From the operator, by way of the server. Answered when all of it is durable and seen by every
+// shard, or at once if nothing changes.
+struct ImportDefinitions {
+  std::shared_ptr<const Definitions> definitions;
+  bool dry_run = false;
+  std::function<void(const ImportReport&)> done;  // on the control shard's thread
 };
 
 // ---- between all shards ----
@@ -312,7 +340,8 @@ using ShardMessage =
     std::variant<Publish, Settle, CommitPart, Delivery, PublishSettled, Sent, Get, Consume, Cancel,
                  SetPrefetch, Grant, Purge, CountQueue, ReleaseChannel, ConsumerCancelled,
                  GrantWanted, GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest,
-                 QueueDropped, TopologySeen, CreateQueue, DropQueue, NewTopology, Alarm, Processed,
-                 MemoryCrossed, DiskCrossed, Durable, Fetched, PagedOut>;
+                 QueueDropped, TopologySeen, CreateQueue, DropQueue, NewTopology, NewUsers,
+                 ApplyPolicy, ImportDefinitions, Alarm, Processed, MemoryCrossed, DiskCrossed,
+                 Durable, Fetched, PagedOut>;
 
 }  // namespace harrier::broker

@@ -79,8 +79,9 @@ LAYERS = {
     "broker/cli/": ("broker/cli/", "broker/bench/", "broker/config.hpp", "broker/version.hpp",
                     "persistence/"),
     "broker/auth/": ("broker/auth/", "broker/version.hpp", "protocol/"),
-    "broker/core/": ("broker/core/", "broker/auth/", "broker/version.hpp", "protocol/", "routing/",
-                     "persistence/"),
+    "broker/definitions/": ("broker/definitions/", "broker/auth/", "protocol/"),
+    "broker/core/": ("broker/core/", "broker/auth/", "broker/definitions/", "broker/version.hpp",
+                     "protocol/", "routing/", "persistence/"),
     "broker/runtime/": ("broker/runtime/", "broker/core/", "broker/auth/", "broker/version.hpp",
                         "protocol/", "routing/", "persistence/"),
     "broker/net/": ("broker/net/", "broker/runtime/", "broker/core/", "broker/auth/",
@@ -100,6 +101,10 @@ PLACES = (
      "logging stays in broker/, out of its core"),
     (r"lmdb\.h", r"persistence/lmdb", "LMDB stays in persistence/lmdb*"),
     (r"boost/spirit.*", r".*_grammar\.[ch]pp$", "Spirit stays in *_grammar.*"),
+    (r"nlohmann/.*", r"(broker/(definitions|cli|bench|management)/|tests/)",
+     "no JSON in the core"),
+    (r"openssl/.*", r"broker/(auth|net)/", "OpenSSL stays at the edges"),
+    (r"pcre2\.h", r"broker/auth/name_pattern", "PCRE2 stays in one file"),
     (r"(toml\+\+|CLI)/.*", r"(broker/(config|cli/)|tests/)",
      "TOML and CLI11 stay in configuration and cli"),
     (r"(thread|mutex|shared_mutex|condition_variable|future|semaphore|barrier|latch|stop_token)",
@@ -155,7 +160,8 @@ CLOCK_READ = re.compile(
 
 def no_clocks(files):
     """Time comes in as a value; only the edges read a clock."""
-    place = re.compile(r"(protocol|routing|broker/core|broker/auth|broker/cli)/|broker/config")
+    place = re.compile(
+        r"(protocol|routing|broker/core|broker/auth|broker/definitions|broker/cli)/|broker/config")
     for file in filter(is_product, files):
         if not place.match(file.path):
             continue

@@ -23,7 +23,7 @@ Ran run(std::vector<const char*> words) {
   std::ostringstream out, err;
   Ran ran;
   ran.code = run_cli(static_cast<int>(words.size()), words.data(), out, err,
-                     [](const Config&) { return ExitCode::Ok; });
+                     [](const Config&, Task) { return ExitCode::Ok; });
   ran.out = out.str();
   ran.err = err.str();
   return ran;

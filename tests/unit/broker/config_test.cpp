@@ -379,11 +379,11 @@ Ran run(
   Ran ran;
   std::ostringstream out;
   std::ostringstream err;
-  ran.code =
-      run_cli(static_cast<int>(words.size()), words.data(), out, err, [&](const Config& config) {
-        ran.served = config;
-        return serve();
-      });
+  ran.code = run_cli(static_cast<int>(words.size()), words.data(), out, err,
+                     [&](const Config& config, Task) {
+                       ran.served = config;
+                       return serve();
+                     });
   ran.out = out.str();
   ran.err = err.str();
   return ran;

@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "broker/core/effective_policy.hpp"
 #include "broker/core/queue.hpp"
 #include "persistence/memory_store.hpp"
 
@@ -178,6 +179,47 @@ class QueueLifeTest : public testing::Test, protected Outlet {
   QueueSettings settings;
   std::unique_ptr<Queue> queue;
 };
+
+EffectivePolicyPtr policy(std::string_view key, std::int64_t value) {
+  auto policy = std::make_shared<EffectivePolicy>();
+  policy->policy = "p";
+  policy->definition.add_int64(key, value);
+  return policy;
+}
+
+TEST_F(QueueLifeTest, APolicyActsOnWhatIsThereAndEndsWithIt) {
+  const auto ready_after_publishing = [this](int count) {
+    publish(count);
+    make_durable();
+    answer_all();
+    return queue->ready_count();
+  };
+  EXPECT_EQ(ready_after_publishing(5), 5U);
+  queue->set_policy(policy("max-length", 2), *this);
+  advance(0);
+  EXPECT_EQ(queue->ready_count(), 2U);
+  EXPECT_EQ(ready_after_publishing(3), 2U);
+  queue->set_policy(nullptr, *this);
+  advance(0);
+  EXPECT_EQ(ready_after_publishing(3), 5U);
+}
+
+TEST_F(QueueLifeTest, ATimeToLiveByPolicyCountsFromThePublication) {
+  publish(2);
+  advance(1'000);
+  queue->set_policy(policy("message-ttl", 3'000), *this);
+  advance(1'999);
+  EXPECT_EQ(queue->ready_count(), 2U);
+  advance(1);
+  EXPECT_EQ(queue->ready_count(), 0U);
+}
+
+TEST_F(QueueLifeTest, ALeaseByPolicyBeginsWithIt) {
+  advance(60'000);
+  queue->set_policy(policy("expires", 1'000), *this);
+  EXPECT_FALSE(advance(999));
+  EXPECT_TRUE(advance(1));
+}
 
 TEST_F(QueueLifeTest, TheHeadExpiresWithoutAnybodyAsking) {
   settings.message_ttl_ms = 100;

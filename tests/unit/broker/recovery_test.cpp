@@ -311,6 +311,52 @@ TEST_F(RecoveryTest, ABindingWithoutItsEndsIsDroppedWithAWarning) {
   EXPECT_TRUE(stored_definitions().empty());
 }
 
+TEST_F(RecoveryTest, WhatOperatorsHaveSetComesBack) {
+  restart(2);
+  Control& before = *engines_[0]->control();
+  before.set(VhostRecord{"shop", {"", {}, "", true, 5, 1}});
+  before.set(UserRecord{"u", {PasswordHash::make(HashAlgorithm::Sha256, "p", {}), {}, {}, {}}});
+  before.set(PermissionRecord{{"shop", "u"}, {"^a", "", ""}});
+  Policy policy;
+  policy.name = "p";
+  policy.pattern = std::get<NamePattern>(NamePattern::parse("^q"));
+  policy.definition.add_int64("max-length", 5).add("alternate-exchange", "amq.fanout");
+  before.set(PolicyRecord{"/", false, policy});
+  policy.name = "gone";
+  before.set(PolicyRecord{"/", true, policy});
+  declare("q", 1);
+  DeclareExchange exchange_change;
+  exchange_change.exchange.name = "q-exchange";
+  exchange_change.exchange.durable = true;
+  request(std::move(exchange_change));
+  EXPECT_TRUE(before.clear_policy("/", "gone", true));
+  exchange();
+
+  EXPECT_TRUE(restart(3).errors.empty());
+  for (const auto& engine : engines_) {
+    const VhostView* shop = engine->find_vhost("shop");
+    ASSERT_NE(shop, nullptr);
+    EXPECT_TRUE(shop->profile->tracing);
+    EXPECT_EQ(shop->profile->connections.max, 5u);
+    EXPECT_NE(shop->topology->find_exchange("amq.topic"), nullptr);
+    const auto user = engine->authenticator().log_in({"u", "p"}, "192.0.2.7");
+    ASSERT_TRUE(user);
+    EXPECT_FALSE(engine->authenticator().may_access_vhost(*user, "/"));
+    EXPECT_TRUE(engine->authenticator().may_access_vhost(*user, "shop"));
+    EXPECT_FALSE(engine->authenticator().log_in({"guest", "guest"}, "127.0.0.1"));
+  }
+  EXPECT_EQ(topology(1)->find_exchange("q-exchange")->alternate, "amq.fanout");
+  std::vector<QueueInfo> queues;
+  for (const auto& engine : engines_)
+    std::ranges::move(engine->queue_infos(), back_inserter(queues));
+  ASSERT_EQ(queues.size(), 1u);
+  EXPECT_EQ(queues[0].policy, "p");
+  EXPECT_EQ(queues[0].operator_policy, "");
+  EXPECT_EQ(queues[0].effective_arguments.view().find("x-max-length")->as_integer(), 5);
+  const Control& after = *engines_[0]->control();
+  EXPECT_EQ(after.find_vhost("shop")->settings.queues_max, 1);
+}
+
 TEST_F(RecoveryTest, WhatCannotBeReadKeepsTheBrokerFromStarting) {
   const std::vector<std::pair<Define, std::string>> cases = {
       {{Kind::Queue, "/", "bad queue", {9}}, "queue 'bad queue' in vhost '/' cannot be read"},
@@ -320,7 +366,8 @@ TEST_F(RecoveryTest, WhatCannotBeReadKeepsTheBrokerFromStarting) {
        "exchange 'e'"},
       {{Kind::Binding, "/", "b", {2}}, "a binding in vhost '/' cannot be read"},
       {{Kind::Counter, "", std::string(kQueueIdCounter), {1}}, "counter 'queue-id'"},
-      {{Kind::Policy, "/", "p", {1}}, "does not know"},
+      {{Kind::Policy, "/", "policy:p", {1}}, "set as 'policy:p' in vhost '/' cannot be read"},
+      {{static_cast<Kind>(77), "/", "p", {1}}, "does not know"},
       {persistence::define("/", "amq.topic",
                            persistence::ExchangeDefinition{"topic", false, false, {}}),
        "predeclared"},

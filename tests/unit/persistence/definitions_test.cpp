@@ -67,6 +67,17 @@ TEST(Definitions, ExchangesAreTotal) { expect_total(some_exchange(), decode_exch
 TEST(Definitions, QueuesAreTotal) { expect_total(some_queue(), decode_queue); }
 TEST(Definitions, BindingsAreTotal) { expect_total(some_binding(), decode_binding); }
 
+TEST(Definitions, SettingsBytesAreFixed) {
+  const SettingsDefinition definition{Table().add_bool("x", true)};
+  const Bytes expected{1, 0, 0, 0, 0, 4, 1, 'x', 't', 1};
+  EXPECT_EQ(encode(definition), expected);
+  EXPECT_EQ(define(Kind::Policy, "v", "p", definition), (Define{Kind::Policy, "v", "p", expected}));
+}
+
+TEST(Definitions, SettingsAreTotal) {
+  expect_total(SettingsDefinition{Table().add("a", "text").add_int64("b", 2)}, decode_settings);
+}
+
 TEST(Definitions, OtherFormatsAndFlagsAreRefused) {
   Bytes bytes = encode(some_queue());
   bytes[0] = 2;
