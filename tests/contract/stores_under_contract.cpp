@@ -9,6 +9,7 @@
 #include "persistence/lmdb_store.hpp"
 #include "persistence/memory_store.hpp"
 #include "tests/contract/faulty_store.hpp"
+#include "tests/contract/living_copy.hpp"
 #include "tests/contract/store_contract.hpp"
 
 namespace harrier::store_tests {
@@ -99,8 +100,7 @@ class KilledHarness final : public LmdbHarness {
   KilledHarness() : LmdbHarness(std::chrono::hours(1)) {}
   void reopen() override {
     const std::filesystem::path before = root_ / std::to_string(life_++);
-    std::filesystem::copy(before, root_ / std::to_string(life_),
-                          std::filesystem::copy_options::recursive);
+    copy_living(before, root_ / std::to_string(life_));
     store_.reset();
     open();
   }

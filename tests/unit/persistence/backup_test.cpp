@@ -12,6 +12,7 @@
 #include "persistence/directory_lock.hpp"
 #include "persistence/inspect.hpp"
 #include "persistence/lmdb_store.hpp"
+#include "tests/contract/living_copy.hpp"
 #include "tests/unit/persistence/image_fixture.hpp"
 
 namespace harrier::persistence_tests {
@@ -42,8 +43,7 @@ class BackupTest : public testing::Test {
     std::unique_ptr<LmdbStore> store;
     ASSERT_OK(LmdbStore::open(settings_, store));
     for (Seq seq = 1; seq <= messages; ++seq) commit(*store, seq);
-    std::filesystem::remove(data_);
-    std::filesystem::copy(running, data_, std::filesystem::copy_options::recursive);
+    store_tests::copy_living(running, data_);
     settings_.directory = data_;
   }
   static void commit(LmdbStore& store, Seq seq) {

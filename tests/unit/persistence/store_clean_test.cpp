@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/contract/living_copy.hpp"
 #include "tests/unit/persistence/store_fixture.hpp"
 
 namespace harrier::persistence_tests {
@@ -15,7 +16,7 @@ class StoreCleanTest : public StoreTest {
   // Leaves what the files hold at this moment: the store does not get to its end.
   void kill() {
     const std::filesystem::path copy = directory_.string() + ".copy";
-    std::filesystem::copy(directory_, copy, std::filesystem::copy_options::recursive);
+    store_tests::copy_living(directory_, copy);
     store_.reset();
     std::filesystem::remove_all(directory_);
     std::filesystem::rename(copy, directory_);
