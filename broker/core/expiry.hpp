@@ -18,6 +18,17 @@
 
 namespace harrier::broker {
 
+// The sweep of a stretch of the store. Not inside Expiry: clang 14 makes no optional of a nested
+// class with initializers there.
+struct ExpirySweep {
+  DueRange range;
+  Seq next = 0;             // where to read on
+  Seq end = 0;              // what the page tells of; see FetchRequest
+  Millis due = kNeverDue;   // of what has been read and is left
+  std::uint64_t left = 0;   // messages of an own expiration among it
+  std::uint64_t token = 0;  // of the page that is on its way; 0: none
+};
+
 class Expiry {
  public:
   // The time to live that the message asks for itself; nullopt if it does not.
@@ -59,15 +70,7 @@ class Expiry {
   Millis next_due() const;
 
   // ---- the sweep of a stretch of the store ----
-  struct Sweep {
-    DueRange range;
-    Seq next = 0;             // where to read on
-    Seq end = 0;              // what the page tells of; see FetchRequest
-    Millis due = kNeverDue;   // of what has been read and is left
-    std::uint64_t left = 0;   // messages of an own expiration among it
-    std::uint64_t token = 0;  // of the page that is on its way; 0: none
-  };
-  std::optional<Sweep> sweep;
+  std::optional<ExpirySweep> sweep;
   Millis sweeps_from_ms = 0;  // not before
 
  private:

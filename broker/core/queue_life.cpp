@@ -175,7 +175,7 @@ void Queue::sweep(Outlet& outlet) {
     expiry_->sweep->range = *range;
     expiry_->sweep->next = range->from;
   }
-  Expiry::Sweep& open = *expiry_->sweep;
+  ExpirySweep& open = *expiry_->sweep;
   if (open.token != 0) return;
   if (backlog_.empty()) {
     expiry_->sweep.reset();
@@ -194,7 +194,7 @@ void Queue::sweep(Outlet& outlet) {
 
 // What was not read counts as due as before.
 void Queue::end_sweep(Millis unread_due_ms, Outlet& outlet) {
-  const Expiry::Sweep done = *std::exchange(expiry_->sweep, std::nullopt);
+  const ExpirySweep done = *std::exchange(expiry_->sweep, std::nullopt);
   DueRange range = done.range;
   range.due = done.due;
   range.messages = done.left;
@@ -210,7 +210,7 @@ void Queue::end_sweep(Millis unread_due_ms, Outlet& outlet) {
 bool Queue::swept(Fetched& page, Outlet& outlet) {
   if (!expiry_->sweep || page.token != expiry_->sweep->token) return false;
   backlog_.sweep_ended();
-  Expiry::Sweep& open = *expiry_->sweep;
+  ExpirySweep& open = *expiry_->sweep;
   open.token = 0;
   const Millis now = outlet.unix_ms();
   for (const persistence::StoredMessage& stored : page.messages) {
