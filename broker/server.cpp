@@ -95,10 +95,6 @@ CoreOptions core_options(const Config& config) {
   return options;
 }
 
-persistence::QueueId stored_id(QueueId queue) {
-  return persistence::QueueId{static_cast<std::uint64_t>(queue)};
-}
-
 void fill_randomly(std::span<std::uint8_t> bytes) {
   thread_local std::random_device device;  // the kernel's generator
   for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(device());
@@ -253,15 +249,15 @@ void Server::make_shards() {
     world.commit = [this, id](persistence::WriteBatch batch, std::uint64_t number) {
       commit(id, std::move(batch), number);
     };
-    world.fetch = [this, id](QueueId queue, const FetchRequest& request) {
-      fetch(id, queue, request);
+    world.fetch = [this, id](StoreId part, const FetchRequest& request) {
+      fetch(id, part, request);
     };
-    world.page_out = [this, id](QueueId queue, std::vector<persistence::StoredMessage> messages,
+    world.page_out = [this, id](StoreId part, std::vector<persistence::StoredMessage> messages,
                                 std::uint64_t token) {
-      page_out(id, {queue, token}, std::move(messages));
+      page_out(id, {part, token}, std::move(messages));
     };
-    world.drop_paged = [this](QueueId queue, Seq from, Seq up_to) {
-      store_->drop_paged(stored_id(queue), from, up_to);
+    world.drop_paged = [this](StoreId part, Seq from, Seq up_to) {
+      store_->drop_paged(part, from, up_to);
     };
     shards_.push_back(std::make_unique<Shard>(static_cast<ShardId>(id), options, std::move(world),
                                               spin(config_)));
@@ -329,14 +325,14 @@ void Server::hand_over(std::size_t shard, persistence::WriteBatch batch, std::ui
   });
 }
 
-void Server::fetch(std::size_t shard, QueueId queue, const FetchRequest& request) {
-  const auto answer = [this, shard, queue, token = request.token](persistence::Fetched page) {
+void Server::fetch(std::size_t shard, StoreId part, const FetchRequest& request) {
+  const auto answer = [this, shard, part, token = request.token](persistence::Fetched page) {
     require_working(page.status);
     Mailbox::Batch mail{static_cast<ShardId>(shard), {}};
-    mail.messages.emplace_back(Fetched{queue, token, std::move(page.messages), page.next});
+    mail.messages.emplace_back(Fetched{part, token, std::move(page.messages), page.next});
     shards_[shard]->post(std::move(mail));
   };
-  store_->fetch(stored_id(queue), request.from, request.bytes_max, answer);
+  store_->fetch(part, request.from, request.bytes_max, answer);
 }
 
 void Server::page_out(std::size_t shard, const PagedOut& answer,
@@ -345,7 +341,7 @@ void Server::page_out(std::size_t shard, const PagedOut& answer,
     require_working(status);
     shards_[shard]->post({static_cast<ShardId>(shard), {answer}});
   };
-  store_->page_out(stored_id(answer.queue), std::move(messages), done);
+  store_->page_out(answer.part, std::move(messages), done);
 }
 
 void Server::set_disk_alarm(bool low, const std::string& cause) {

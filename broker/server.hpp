@@ -57,7 +57,7 @@ class Server {
   void commit(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);
   void commit_kept(std::size_t shard);
   void hand_over(std::size_t shard, persistence::WriteBatch batch, std::uint64_t number);
-  void fetch(std::size_t shard, QueueId queue, const FetchRequest& request);
+  void fetch(std::size_t shard, StoreId part, const FetchRequest& request);
   void page_out(std::size_t shard, const PagedOut& answer,
                 std::vector<persistence::StoredMessage> messages);
   std::string start_line() const;

@@ -45,11 +45,11 @@ struct EngineWorld {
   // The parts of the store that queues keep behind the messages in memory: fetch() and page_out()
   // are answered by Fetched and PagedOut of the same token, later and not inside the call;
   // PagedOut in order with Durable. Without these three nothing is paged.
-  std::function<void(QueueId queue, const FetchRequest& request)> fetch;
-  std::function<void(QueueId queue, std::vector<persistence::StoredMessage> messages,
+  std::function<void(StoreId part, const FetchRequest& request)> fetch;
+  std::function<void(StoreId part, std::vector<persistence::StoredMessage> messages,
                      std::uint64_t token)>
       page_out;
-  std::function<void(QueueId queue, Seq from, Seq up_to)> drop_paged;
+  std::function<void(StoreId part, Seq from, Seq up_to)> drop_paged;
   // What turns the shard's clock into milliseconds since 1970.
   Millis unix_minus_monotonic_ms = 0;
   // One line for the operator; never per message. Level: 0 debug, 1 info, 2 warning, 3 error.
@@ -146,10 +146,10 @@ class Engine final : public Outlet {
   std::uint64_t current_batch() const override { return committed_ + 1; }
   std::size_t records_so_far() const { return batch_.records().size(); }
   std::uint64_t durable_through() const override { return durable_; }
-  void fetch(QueueId queue, const FetchRequest& request) override;
-  void page_out(QueueId queue, std::vector<persistence::StoredMessage> messages,
+  void fetch(StoreId part, const FetchRequest& request) override;
+  void page_out(StoreId part, std::vector<persistence::StoredMessage> messages,
                 std::uint64_t token) override;
-  void drop_paged(QueueId queue, Seq from, Seq up_to) override;
+  void drop_paged(StoreId part, Seq from, Seq up_to) override;
   void notify(ConnectionId to, ShardMessage message) override {
     send_to_connection(to, std::move(message));
   }

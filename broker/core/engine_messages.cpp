@@ -17,9 +17,6 @@ Queue* Engine::find_queue(QueueId id) {
 void Engine::drop_queue(QueueId id) {
   const auto at = queues_.find(id);
   at->second->close(*this);
-  if (at->second->entry().durable) {
-    record(persistence::DropQueue{persistence::QueueId{static_cast<std::uint64_t>(id)}});
-  }
   queues_.erase(at);
 }
 

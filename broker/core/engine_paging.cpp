@@ -18,28 +18,26 @@ constexpr unsigned kPageOutsOpenMax = 4;
 
 }  // namespace
 
-void Engine::fetch(QueueId queue, const FetchRequest& request) { world_.fetch(queue, request); }
+void Engine::fetch(StoreId part, const FetchRequest& request) { world_.fetch(part, request); }
 
-void Engine::page_out(QueueId queue, std::vector<persistence::StoredMessage> messages,
+void Engine::page_out(StoreId part, std::vector<persistence::StoredMessage> messages,
                       std::uint64_t token) {
   ++page_outs_open_;
-  world_.page_out(queue, std::move(messages), token);
+  world_.page_out(part, std::move(messages), token);
 }
 
-void Engine::drop_paged(QueueId queue, Seq from, Seq up_to) {
-  world_.drop_paged(queue, from, up_to);
-}
+void Engine::drop_paged(StoreId part, Seq from, Seq up_to) { world_.drop_paged(part, from, up_to); }
 
 void Engine::on(Fetched& m, ShardId) {
-  if (Queue* queue = find_queue(m.queue)) queue->fetched(m, *this);
+  if (Queue* queue = find_queue(queue_of(m.part))) queue->fetched(m, *this);
 }
 
 void Engine::on(PagedOut& m, ShardId) {
   --page_outs_open_;
-  if (Queue* queue = find_queue(m.queue)) {
+  if (Queue* queue = find_queue(queue_of(m.part))) {
     queue->paged_out(m.token, *this);
   } else {
-    drop_paged(m.queue, 0, std::numeric_limits<Seq>::max());
+    drop_paged(m.part, 0, std::numeric_limits<Seq>::max());
   }
   page_out_unstored();
 }

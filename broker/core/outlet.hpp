@@ -34,10 +34,10 @@ class Outlet {
   virtual bool delivers() const { return true; }
 
   // ---- the store, for queues that page; see EngineWorld ----
-  virtual void fetch(QueueId, const FetchRequest&) {}
-  virtual void page_out(QueueId, std::vector<persistence::StoredMessage>, std::uint64_t /*token*/) {
+  virtual void fetch(StoreId, const FetchRequest&) {}
+  virtual void page_out(StoreId, std::vector<persistence::StoredMessage>, std::uint64_t /*token*/) {
   }
-  virtual void drop_paged(QueueId, Seq /*from*/, Seq /*up_to*/) {}
+  virtual void drop_paged(StoreId, Seq /*from*/, Seq /*up_to*/) {}
   // Number of the batch that record() fills, and of the last one that is durable.
   virtual std::uint64_t current_batch() const { return 0; }
   virtual std::uint64_t durable_through() const { return 0; }

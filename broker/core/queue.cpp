@@ -283,7 +283,7 @@ std::uint32_t Queue::purge(Outlet& outlet) {
   if (behind.stored)
     outlet.record(persistence::Purge{stored_id(), behind.stored->from, behind.stored->up_to});
   if (behind.paged_out)
-    outlet.drop_paged(entry_.id, behind.paged_out->from, behind.paged_out->up_to);
+    outlet.drop_paged(stored_id(), behind.paged_out->from, behind.paged_out->up_to);
   deliver(outlet);  // whoever waits for a message learns that there is none
   return count;
 }
@@ -324,7 +324,8 @@ void Queue::close(Outlet& outlet) {
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
-  if (backlog_.has_paged_out()) outlet.drop_paged(entry_.id, 0, next_seq_ - 1);
+  if (entry_.durable) outlet.record(persistence::DropQueue{stored_id()});
+  if (backlog_.has_paged_out()) outlet.drop_paged(stored_id(), 0, next_seq_ - 1);
 }
 
 QueueConsumer& Queue::add_slot() {

@@ -167,9 +167,7 @@ class Queue {
   bool is_stored(const MessagePtr& message) const {
     return entry_.durable && message->persistent();
   }
-  persistence::QueueId stored_id() const {
-    return persistence::QueueId{static_cast<std::uint64_t>(entry_.id)};
-  }
+  StoreId stored_id() const { return store_id(entry_.id); }
   bool due_for_deletion() const {
     return entry_.auto_delete && had_consumer_ && consumer_count_ == 0;
   }

@@ -186,7 +186,7 @@ void Queue::sweep(Outlet& outlet) {
   if (request) {
     open.token = request->token;
     open.end = request->end;
-    outlet.fetch(entry_.id, *request);
+    outlet.fetch(stored_id(), *request);
     return;
   }
   end_sweep(now + kSweepPauseMs, outlet);  // the rest is not there yet
@@ -224,7 +224,7 @@ bool Queue::swept(Fetched& page, Outlet& outlet) {
       continue;
     }
     if (backlog_.take_stored(stored.seq, *stored.message, outlet.current_batch()))
-      outlet.drop_paged(entry_.id, stored.seq, stored.seq);
+      outlet.drop_paged(stored_id(), stored.seq, stored.seq);
     if (limit_) limit_->left(stored.seq, *stored.message);
     bury(stored.seq, stored.message, DeathReason::Expired, outlet);
   }

@@ -74,7 +74,7 @@ bool Queue::refill(bool wanted, Outlet& outlet) {
   }
   const auto request = backlog_.next_fetch(window - held, next_seq_, outlet.durable_through());
   if (request) {
-    outlet.fetch(entry_.id, *request);
+    outlet.fetch(stored_id(), *request);
   } else if (!is_waiting_) {
     is_waiting_ = true;
     residents_->waiting.push_back(entry_.id);
@@ -88,7 +88,7 @@ void Queue::fetched(Fetched& page, Outlet& outlet) {
   if (!backlog_.fetched(page.token, page.messages, page.next,
                         kPageWindows * residents_->window_bytes, ready_.fresh(), drop))
     return;
-  if (drop) outlet.drop_paged(entry_.id, drop->from, drop->up_to);
+  if (drop) outlet.drop_paged(stored_id(), drop->from, drop->up_to);
   deliver(outlet);
 }
 
@@ -120,13 +120,13 @@ bool Queue::page_out(Outlet& outlet) {
     residents_->unstored.erase(*std::exchange(unstored_, std::nullopt));
   account();
   if (piece.empty()) return false;
-  outlet.page_out(entry_.id, std::move(piece), backlog_.last_token());
+  outlet.page_out(stored_id(), std::move(piece), backlog_.last_token());
   return true;
 }
 
 void Queue::paged_out(std::uint64_t token, Outlet& outlet) {
   if (const auto drop = backlog_.piece_stored(token))
-    outlet.drop_paged(entry_.id, drop->from, drop->up_to);
+    outlet.drop_paged(stored_id(), drop->from, drop->up_to);
   deliver(outlet);
 }
 

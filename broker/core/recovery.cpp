@@ -49,8 +49,9 @@ class Restoration {
         recovery_(std::move(recovery)),
         shards_(static_cast<unsigned>(engines.size())) {
     for (persistence::RecoveredQueue& queue : recovery_.queues) {
-      ids_below_ = std::max(ids_below_, static_cast<std::uint64_t>(queue.queue) + 1);
-      held_.emplace(queue.queue, &queue);
+      const QueueId owner = queue_of(queue.queue);
+      ids_below_ = std::max(ids_below_, static_cast<std::uint64_t>(owner) + 1);
+      held_[owner].push_back(&queue);
     }
   }
 
@@ -218,11 +219,18 @@ class Restoration {
     Queue& queue =
         engines_[shard_of(entry.id, shards_)]->add_queue(std::move(entry), definition.vhost);
     restored_.emplace(queue.entry().id, &queue);
-    const auto held = held_.find(decoded->id);
+    const auto held = held_.find(queue.entry().id);
     if (held == held_.end()) return;  // has never had a stored message
-    persistence::RecoveredQueue& contents = *held->second;
-    result_.counts.messages += contents.messages;
-    queue.restore(contents.messages, contents.bytes, contents.seq_max, recovery_.clean);
+    for (const persistence::RecoveredQueue* const part : held->second) {
+      if (part_of(part->queue) != QueuePart::Main) {
+        damaged(what + " has a part " +
+                std::to_string(static_cast<unsigned>(part_of(part->queue))) +
+                " in the store, which this version does not know; start the version that wrote it");
+        continue;
+      }
+      result_.counts.messages += part->messages;
+      queue.restore(part->messages, part->bytes, part->seq_max, recovery_.clean);
+    }
   }
 
   void restore_binding(routing::Registry& registry, const Define& definition) {
@@ -252,8 +260,8 @@ class Restoration {
   // Left over by a crash between a queue's first message and its end, or after its Forget.
   void drop_nameless() {
     for (const persistence::RecoveredQueue& queue : recovery_.queues) {
-      if (names_.contains(queue.queue)) continue;
-      const auto id = static_cast<std::uint64_t>(queue.queue);
+      const auto id = static_cast<std::uint64_t>(queue_of(queue.queue));
+      if (names_.contains(persistence::QueueId{id})) continue;
       control_engine().log(queue.messages > 0 ? 2 : 1,
                            "queue " + std::to_string(id) + " with " +
                                std::to_string(queue.messages) +
@@ -280,7 +288,7 @@ class Restoration {
   Control& control_;
   persistence::Recovery recovery_;
   const unsigned shards_;
-  std::unordered_map<persistence::QueueId, persistence::RecoveredQueue*> held_;
+  std::unordered_map<QueueId, std::vector<const persistence::RecoveredQueue*>> held_;  // parts
   std::unordered_map<persistence::QueueId, std::string> names_;  // of queues that are defined
   std::unordered_map<QueueId, Queue*> restored_;
   std::map<std::string, std::uint64_t> missing_vhosts_;

@@ -17,6 +17,7 @@
 #include "broker/auth/authenticator.hpp"
 #include "broker/core/effective_policy.hpp"
 #include "broker/core/ids.hpp"
+#include "broker/core/store_id.hpp"
 #include "broker/core/vhost_profile.hpp"
 #include "persistence/message_store.hpp"
 #include "protocol/error.hpp"
@@ -326,13 +327,13 @@ struct Durable {
 
 // From the store: what one of its queues has asked for (see EngineWorld).
 struct Fetched {
-  QueueId queue{};
+  StoreId part{};
   std::uint64_t token = 0;
   std::vector<persistence::StoredMessage> messages;
   std::optional<Seq> next;  // first message that did not fit
 };
 struct PagedOut {
-  QueueId queue{};
+  StoreId part{};
   std::uint64_t token = 0;
 };
 

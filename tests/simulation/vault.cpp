@@ -21,10 +21,6 @@ void for_each_enqueue(const persistence::WriteBatch& batch, Visit&& visit) {
   }
 }
 
-persistence::QueueId stored_id(broker::QueueId queue) {
-  return persistence::QueueId{static_cast<std::uint64_t>(queue)};
-}
-
 }  // namespace
 
 void Vault::commit(broker::ShardId shard, persistence::WriteBatch batch, std::uint64_t number) {
@@ -117,20 +113,20 @@ void Vault::page_out(broker::ShardId shard, broker::PagedOut answer,
 }
 
 broker::ShardMessage Vault::answer(PageOut page_out) {
-  const persistence::QueueId queue = stored_id(page_out.answer.queue);
+  const broker::StoreId queue = page_out.answer.part;
   paging_.insert(queue);
   paged_.page_out(queue, std::move(page_out.messages), [](const persistence::Status&) {});
   return page_out.answer;
 }
 
-void Vault::drop_paged(broker::QueueId queue, persistence::Seq from, persistence::Seq up_to) {
-  paged_.drop_paged(stored_id(queue), from, up_to);
+void Vault::drop_paged(broker::StoreId part, persistence::Seq from, persistence::Seq up_to) {
+  paged_.drop_paged(part, from, up_to);
 }
 
-void Vault::fetch(broker::ShardId shard, broker::QueueId queue,
+void Vault::fetch(broker::ShardId shard, broker::StoreId part,
                   const broker::FetchRequest& request) {
   ++fetches_;
-  lines_[shard].asked.push_back(Read{queue, request});
+  lines_[shard].asked.push_back(Read{part, request});
 }
 
 std::optional<broker::ShardMessage> Vault::answer_next(broker::ShardId shard) {
@@ -142,9 +138,9 @@ std::optional<broker::ShardMessage> Vault::answer_next(broker::ShardId shard) {
 }
 
 broker::ShardMessage Vault::answer(Read asked) {
-  const auto& [queue, request] = asked;
-  persistence::Fetched page = read(stored_id(queue), request.from, request.bytes_max);
-  return broker::Fetched{queue, request.token, std::move(page.messages), page.next};
+  const auto& [part, request] = asked;
+  persistence::Fetched page = read(part, request.from, request.bytes_max);
+  return broker::Fetched{part, request.token, std::move(page.messages), page.next};
 }
 
 persistence::Fetched Vault::read(persistence::QueueId queue, persistence::Seq from,

@@ -30,8 +30,8 @@ class Vault {
   void commit(broker::ShardId shard, persistence::WriteBatch batch, std::uint64_t number);
   void page_out(broker::ShardId shard, broker::PagedOut answer,
                 std::vector<persistence::StoredMessage> messages);
-  void drop_paged(broker::QueueId queue, persistence::Seq from, persistence::Seq up_to);
-  void fetch(broker::ShardId shard, broker::QueueId queue, const broker::FetchRequest& request);
+  void drop_paged(broker::StoreId part, persistence::Seq from, persistence::Seq up_to);
+  void fetch(broker::ShardId shard, broker::StoreId part, const broker::FetchRequest& request);
   // Does the oldest thing that the shard has asked for, a fetch or a page-out; nullopt if none
   // waits.
   std::optional<broker::ShardMessage> answer_next(broker::ShardId shard);
@@ -66,7 +66,7 @@ class Vault {
     std::vector<persistence::StoredMessage> messages;
   };
   struct Read {
-    broker::QueueId queue{};
+    broker::StoreId part{};
     broker::FetchRequest request;
   };
   struct Line {

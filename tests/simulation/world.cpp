@@ -59,16 +59,16 @@ void World::start_engines(unsigned shards) {
     outside.commit = [this, i](persistence::WriteBatch batch, std::uint64_t number) {
       vault_.commit(static_cast<ShardId>(i), std::move(batch), number);
     };
-    outside.fetch = [this, i](broker::QueueId queue, const broker::FetchRequest& request) {
-      vault_.fetch(static_cast<ShardId>(i), queue, request);
+    outside.fetch = [this, i](broker::StoreId part, const broker::FetchRequest& request) {
+      vault_.fetch(static_cast<ShardId>(i), part, request);
     };
-    outside.page_out = [this, i](broker::QueueId queue,
+    outside.page_out = [this, i](broker::StoreId part,
                                  std::vector<persistence::StoredMessage> messages,
                                  std::uint64_t token) {
-      vault_.page_out(static_cast<ShardId>(i), {queue, token}, std::move(messages));
+      vault_.page_out(static_cast<ShardId>(i), {part, token}, std::move(messages));
     };
-    outside.drop_paged = [this](broker::QueueId queue, broker::Seq from, broker::Seq up_to) {
-      vault_.drop_paged(queue, from, up_to);
+    outside.drop_paged = [this](broker::StoreId part, broker::Seq from, broker::Seq up_to) {
+      vault_.drop_paged(part, from, up_to);
     };
     outside.log = [](int level, const std::string& line) {
       require(level < 3, "the broker logged an error: " + line);

@@ -35,13 +35,13 @@ class EnginePagingTest : public testing::Test {
     world.connection_count = [] { return 1u; };
     world.message_bytes = [this] { return memory_used; };
     world.commit = [](persistence::WriteBatch, std::uint64_t) {};
-    world.fetch = [this](QueueId queue, const FetchRequest&) { fetched.push_back(queue); };
-    world.page_out = [this](QueueId queue, std::vector<persistence::StoredMessage> messages,
+    world.fetch = [this](StoreId part, const FetchRequest&) { fetched.push_back(queue_of(part)); };
+    world.page_out = [this](StoreId part, std::vector<persistence::StoredMessage> messages,
                             std::uint64_t token) {
-      pieces.push_back({queue, token});
+      pieces.push_back({part, token});
       paged_out += messages.size();
     };
-    world.drop_paged = [this](QueueId queue, Seq, Seq) { dropped.push_back(queue); };
+    world.drop_paged = [this](StoreId part, Seq, Seq) { dropped.push_back(queue_of(part)); };
     world.log = [](int level, const std::string& line) { EXPECT_LT(level, 3) << line; };
     engine = std::make_unique<Engine>(ShardId{1}, options, std::move(world));
     end_turn();
@@ -126,8 +126,8 @@ TEST_F(EnginePagingTest, TransientMessagesGoInPiecesWhileMemoryIsShort) {
   memory_used = 1'001;
   end_turn();
   ASSERT_EQ(pieces.size(), 4u) << "on their way at the same time";
-  EXPECT_EQ(pieces[0].queue, QueueId{1});
-  EXPECT_EQ(pieces[1].queue, QueueId{2}) << "in turns";
+  EXPECT_EQ(pieces[0].part, StoreId{1});
+  EXPECT_EQ(pieces[1].part, StoreId{2}) << "in turns";
   end_turn();
   EXPECT_EQ(pieces.size(), 4u);
   for (std::size_t i = 0; i < pieces.size(); ++i) engine->handle(PagedOut{pieces[i]}, 0);
@@ -157,7 +157,7 @@ TEST_F(EnginePagingTest, APieceOfAQueueThatHasGoneIsDropped) {
   dropped.clear();
   engine->handle(PagedOut{pieces[0]}, 0);
   EXPECT_EQ(dropped, std::vector<QueueId>{QueueId{1}});
-  engine->handle(Fetched{QueueId{1}, 1, {}, {}}, 0);  // nobody is there any more
+  engine->handle(Fetched{StoreId{1}, 1, {}, {}}, 0);  // nobody is there any more
 }
 
 }  // namespace

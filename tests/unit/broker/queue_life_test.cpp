@@ -57,12 +57,12 @@ class QueueLifeTest : public testing::Test, protected Outlet {
     alarm = at;
   }
   Millis unix_ms() const override { return now; }
-  void fetch(QueueId, const FetchRequest& request) override { fetches.push_back(request); }
-  void page_out(QueueId, std::vector<persistence::StoredMessage> messages,
+  void fetch(StoreId, const FetchRequest& request) override { fetches.push_back(request); }
+  void page_out(StoreId, std::vector<persistence::StoredMessage> messages,
                 std::uint64_t token) override {
     pieces.emplace_back(token, std::move(messages));
   }
-  void drop_paged(QueueId, Seq from, Seq up_to) override { paged.drop_paged(kStored, from, up_to); }
+  void drop_paged(StoreId, Seq from, Seq up_to) override { paged.drop_paged(kStored, from, up_to); }
   std::uint64_t current_batch() const override { return durable + 1; }
   std::uint64_t durable_through() const override { return durable; }
 
@@ -113,7 +113,7 @@ class QueueLifeTest : public testing::Test, protected Outlet {
     store.fetch(kStored, request.from, request.bytes_max, [&](auto page) { a = std::move(page); });
     paged.fetch(kStored, request.from, request.bytes_max, [&](auto page) { b = std::move(page); });
     auto page = persistence::merge(std::move(a), std::move(b), request.bytes_max);
-    Fetched fetched{QueueId{1}, request.token, std::move(page.messages), page.next};
+    Fetched fetched{StoreId{1}, request.token, std::move(page.messages), page.next};
     queue->fetched(fetched, *this);
   }
   void answer_all() {

@@ -40,11 +40,10 @@ class RecoveryTest : public testing::Test {
         store_.commit(std::move(batch), [](const persistence::Status&) {});
         durable_.push_back({static_cast<ShardId>(shard), number});
       };
-      world.fetch = [this, shard](QueueId queue, const FetchRequest& request) {
-        const persistence::QueueId stored{static_cast<std::uint64_t>(queue)};
-        store_.fetch(stored, request.from, request.bytes_max, [&](persistence::Fetched page) {
+      world.fetch = [this, shard](StoreId part, const FetchRequest& request) {
+        store_.fetch(part, request.from, request.bytes_max, [&](persistence::Fetched page) {
           fetched_.push_back({static_cast<ShardId>(shard),
-                              Fetched{queue, request.token, std::move(page.messages), page.next}});
+                              Fetched{part, request.token, std::move(page.messages), page.next}});
         });
       };
       world.log = [this](int level, const std::string& line) {

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// StoreId: what a queue's messages are kept under in the store. A queue may keep them in several
+// parts, each with positions and counters of its own: the store knows each as a queue. The part
+// stands above the queue's id, so the id tells which queue, and shard, a part belongs to. On disk:
+// a part's number never changes its meaning.
+#pragma once
+
+#include "broker/core/ids.hpp"
+#include "persistence/write_batch.hpp"
+
+namespace harrier::broker {
+
+using StoreId = persistence::QueueId;
+
+enum class QueuePart : std::uint16_t {
+  Main = 0,
+};
+
+inline constexpr unsigned kQueueIdBits = 48;  // ids are given one by one: for ever
+
+inline StoreId store_id(QueueId queue, QueuePart part = QueuePart::Main) {
+  return StoreId{static_cast<std::uint64_t>(part) << kQueueIdBits |
+                 static_cast<std::uint64_t>(queue)};
+}
+inline QueueId queue_of(StoreId id) {
+  return QueueId{static_cast<std::uint64_t>(id) & ((std::uint64_t{1} << kQueueIdBits) - 1)};
+}
+inline QueuePart part_of(StoreId id) {
+  return static_cast<QueuePart>(static_cast<std::uint64_t>(id) >> kQueueIdBits);
+}
+
+}  // namespace harrier::broker
