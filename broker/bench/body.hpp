@@ -32,6 +32,14 @@ struct BodyHeader {
   friend bool operator==(const BodyHeader&, const BodyHeader&) = default;
 };
 
+// Which of so many kinds of messages it is: any mix, but both ends come to the same.
+inline std::uint32_t class_of(const BodyHeader& header, std::uint32_t classes) {
+  if (classes == 1) return 0;
+  std::uint64_t mixed = (header.sequence << 24 | header.stream) * 0x9E37'79B9'7F4A'7C15;
+  mixed ^= mixed >> 32;
+  return static_cast<std::uint32_t>(mixed * 0x9E37'79B9'7F4A'7C15 >> 32) % classes;
+}
+
 inline std::uint32_t to_ticks(std::uint64_t ns) { return static_cast<std::uint32_t>(ns / kTickNs); }
 // How long before `now_ns` the tick was; right for differences below 18 minutes.
 inline std::uint64_t elapsed_ns(std::uint32_t ticks, std::uint64_t now_ns) {

@@ -42,9 +42,10 @@ std::uint64_t SequenceSet::first_missing() const {
   return words_.empty() ? base_ : base_ + static_cast<std::uint64_t>(std::countr_one(words_[0]));
 }
 
-Ledger::Ledger(std::uint32_t publishers, std::uint32_t queues, bool fanout)
+Ledger::Ledger(std::uint32_t publishers, std::uint32_t queues, bool fanout, std::uint32_t classes)
     : publishers_(publishers),
       queues_(queues),
+      classes_(classes),
       fanout_(fanout),
       sent_(fanout ? publishers : std::size_t{publishers} * queues),
       arrived_(std::size_t{publishers} * queues) {}
@@ -68,7 +69,7 @@ void Ledger::received(View& view, const BodyHeader& header, bool redelivered) {
     return;
   }
   ++received_once_;
-  std::uint64_t& next = view.next[publisher];
+  std::uint64_t& next = view.next[std::size_t{publisher} * classes_ + class_of(header, classes_)];
   if (header.sequence < next && !redelivered) {
     violations_.note(violations_.reordered, 1,
                      place(publisher, view.queue) + ": message " + std::to_string(header.sequence) +

@@ -48,7 +48,8 @@ class SequenceSet {
 // Each publisher has a stream for every queue, or, with `fanout`, one that goes to all queues.
 class Ledger {
  public:
-  Ledger(std::uint32_t publishers, std::uint32_t queues, bool fanout);
+  // The order is that of messages of the same class (see class_of).
+  Ledger(std::uint32_t publishers, std::uint32_t queues, bool fanout, std::uint32_t classes = 1);
 
   std::uint32_t stream(std::uint32_t publisher, std::uint32_t queue) const {
     return fanout_ ? publisher : publisher * queues_ + queue;
@@ -61,9 +62,12 @@ class Ledger {
   // A consumer's own view of one queue, for the order.
   struct View {
     std::uint32_t queue = 0;
-    std::vector<std::uint64_t> next;  // by publisher: the smallest sequence that is in order
+    std::vector<std::uint64_t>
+        next;  // by publisher and class: the smallest sequence that is in order
   };
-  View view(std::uint32_t queue) const { return {queue, std::vector<std::uint64_t>(publishers_)}; }
+  View view(std::uint32_t queue) const {
+    return {queue, std::vector<std::uint64_t>(std::size_t{publishers_} * classes_)};
+  }
 
   void received(View& view, const BodyHeader& header, bool redelivered);
   void damaged(const View& view);
@@ -81,7 +85,7 @@ class Ledger {
   const Violations& violations() const { return violations_; }
 
  private:
-  std::uint32_t publishers_, queues_;
+  std::uint32_t publishers_, queues_, classes_;
   bool fanout_;
   std::vector<std::uint64_t> sent_;   // by stream
   std::vector<SequenceSet> arrived_;  // by publisher and queue

@@ -23,11 +23,15 @@ class LoadRun final : public Ticker {
   template <class Peer>
   void open(const std::vector<std::unique_ptr<Peer>>& peers, const char* what);
   void open_consumers();
+  void lift_limits();
+  void put_pending();
+  void fill();
   void start_publishers(std::uint64_t messages);
   void measure_time();
   void measure_count();
   void drain();
   void settle();
+  void settle_standing();
   void tear_down();
   void report_rates(std::uint64_t published, std::uint64_t confirmed, std::uint64_t delivered,
                     double seconds);
@@ -65,14 +69,21 @@ LoadRun::LoadRun(Loop& loop, const Endpoint& endpoint, const Names& names, Resul
       result_(result),
       workload_(result.workload),
       format_(random_run(), workload_.sizes.max()),
-      ledger_(workload_.publishers, workload_.queues, workload_.exchange_type == "fanout"),
+      ledger_(workload_.publishers, workload_.queues, routing_type(workload_) == "fanout",
+              workload_.message.classes()),
       context_{loop, endpoint, workload_, names, format_, ledger_, meter_},
       setup_(loop, endpoint, workload_, names) {
   for (std::uint32_t i = 0; i < workload_.publishers; ++i) {
     publishers_.push_back(std::make_unique<Publisher>(context_, i));
   }
   for (std::uint32_t i = 0; i < workload_.consumers; ++i) {
-    consumers_.push_back(std::make_unique<Consumer>(context_, i));
+    using Role = Consumer::Role;
+    if (workload_.reject) {
+      consumers_.push_back(std::make_unique<Consumer>(context_, i, Role::ReceivesDeadLetters));
+      consumers_.push_back(std::make_unique<Consumer>(context_, i, Role::Rejects));
+    } else {
+      consumers_.push_back(std::make_unique<Consumer>(context_, i));
+    }
   }
 }
 
@@ -100,6 +111,34 @@ void LoadRun::open_consumers() {
   consuming_ = !consumers_.empty();
 }
 
+void LoadRun::lift_limits() {
+  for (const auto& consumer : consumers_) consumer->lift_limit();
+}
+
+// What a delaying exchange holds while the run goes on.
+void LoadRun::put_pending() {
+  const std::uint64_t count = publishers_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint64_t share = workload_.pending / count + (i < workload_.pending % count ? 1 : 0);
+    if (share != 0) publishers_[i]->start_pending(share);
+  }
+  loop_.run_until([&] { return all_sent() && unconfirmed() == 0; }, workload_.stall_s,
+                  "sending delayed messages", [&] { return meter_.pending + meter_.confirmed; });
+  meter_.confirmed = 0;
+  add_memory(endpoint_.target.pid, "pending_", result_.figures);
+}
+
+// The backlog that stands in the queues while the run goes on.
+void LoadRun::fill() {
+  const std::uint64_t start = Loop::now_ns();
+  start_publishers(workload_.standing);
+  loop_.run_until([&] { return all_sent() && unconfirmed() == 0; }, workload_.stall_s,
+                  "filling the queues", [&] { return progress(); });
+  const double seconds = seconds_between(start, Loop::now_ns());
+  result_.figures.set("filled_per_s", static_cast<double>(workload_.standing) / seconds);
+  add_memory(endpoint_.target.pid, "standing_", result_.figures);
+}
+
 void LoadRun::start_publishers(std::uint64_t messages) {
   started_ns_ = Loop::now_ns();
   if (workload_.progress) next_line_ns_ = started_ns_ + kSecondNs;
@@ -116,6 +155,9 @@ std::uint64_t LoadRun::on_turn(std::uint64_t now_ns) {
   std::uint64_t next = std::min(phase_end_ns_, next_line_ns_);
   if (workload_.rate > 0 || workload_.lead_max > 0) {
     for (const auto& publisher : publishers_) next = std::min(next, publisher->pump(now_ns));
+  }
+  if (workload_.consume_rate > 0 || workload_.standing > 0) {
+    for (const auto& consumer : consumers_) next = std::min(next, consumer->pump(now_ns));
   }
   if (now_ns >= next_line_ns_) print_progress(now_ns);
   return next;
@@ -197,6 +239,7 @@ void LoadRun::measure_time() {
   const Usage end = Usage::now(endpoint_.target.pid);
   meter_.window_end_ns = end.at_ns;
   for (const auto& publisher : publishers_) publisher->stop();
+  lift_limits();
   const double seconds = seconds_between(start.at_ns, end.at_ns);
   result_.figures.set("measured_s", seconds);
   report_rates(meter_.published - published, meter_.confirmed - confirmed,
@@ -216,6 +259,7 @@ void LoadRun::measure_count() {
   start_publishers(workload_.messages);
   loop_.run_until([&] { return all_sent(); }, workload_.stall_s, "publishing",
                   [&] { return progress(); });
+  lift_limits();
   settle();
   const std::uint64_t last_in =
       workload_.confirm_window == 0 ? meter_.last_published_ns : meter_.last_confirmed_ns;
@@ -264,6 +308,16 @@ void LoadRun::settle() {
   }
 }
 
+void LoadRun::settle_standing() {
+  const std::uint64_t before = meter_.delivered;
+  const std::uint64_t start = Loop::now_ns();
+  settle();
+  const double seconds = seconds_between(start, meter_.last_delivered_ns);
+  if (seconds > 0) {
+    result_.figures.set("drained_per_s", static_cast<double>(meter_.delivered - before) / seconds);
+  }
+}
+
 void LoadRun::tear_down() {
   std::vector<Connection*> connections;
   for (const auto& publisher : publishers_) connections.push_back(&publisher->connection());
@@ -276,7 +330,8 @@ void LoadRun::tear_down() {
   const std::uint64_t left_over = workload_.keep ? 0 : setup_.remove();
   setup_.close();
   Violations& violations = ledger_.violations();
-  if (workload_.consumers != 0 && left_over != 0 && violations.total() == 0) {
+  if (workload_.consumers != 0 && !keeps_all(workload_) && left_over != 0 &&
+      violations.total() == 0) {
     violations.note(violations.duplicates, left_over,
                     "the queues still held " + std::to_string(left_over) +
                         " messages when all had been received and acknowledged");
@@ -301,13 +356,19 @@ void LoadRun::run() {
   if (!workload_.exchange_type.empty() && setup_.bind_seconds() > 0) {
     result_.figures.set("binds_per_s", setup_.bindings() / setup_.bind_seconds());
   }
-  if (!workload_.backlog) open_consumers();
+  if (!workload_.backlog && workload_.standing == 0) open_consumers();
   open(publishers_, "starting the publishers");
   loop_.set_ticker(this);
   loop_.set_spin_ns(static_cast<std::uint64_t>(workload_.spin_us * 1000));
   try {
+    if (workload_.pending != 0) put_pending();
     if (workload_.messages != 0) {
       measure_count();
+    } else if (workload_.standing != 0) {
+      fill();
+      open_consumers();
+      measure_time();
+      settle_standing();
     } else {
       measure_time();
       settle();

@@ -14,6 +14,8 @@ namespace harrier::bench {
 
 struct Meter {
   std::uint64_t published = 0, confirmed = 0, delivered = 0;
+  std::uint64_t pending = 0;   // put aside before the run, see Workload
+  std::uint64_t rejected = 0;  // by consumers that do nothing else
   std::uint64_t published_bytes = 0, delivered_bytes = 0;
   std::uint64_t last_published_ns = 0, last_confirmed_ns = 0, last_delivered_ns = 0;
   Histogram confirm_ns, delivery_ns;

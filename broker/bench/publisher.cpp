@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "protocol/properties.hpp"
-
 namespace harrier::bench {
 namespace {
 
@@ -13,18 +11,6 @@ namespace {
 constexpr std::size_t kBatchBytes = 64 * 1024;
 // Confirms may come out of order, so the span of open tags may exceed the window.
 constexpr std::uint32_t kSpanPerWindow = 4;
-constexpr std::uint8_t kTransient = 1, kPersistent = 2;
-
-std::vector<std::uint8_t> encode_properties(const Workload& workload, std::uint32_t binding) {
-  protocol::Properties properties;
-  properties.delivery_mode = workload.persistent ? kPersistent : kTransient;
-  if (workload.exchange_type == "headers") {
-    protocol::Table headers;
-    headers.add_int32(kBindingHeader, static_cast<std::int32_t>(binding));
-    properties.headers = headers;
-  }
-  return properties.encode();
-}
 
 }  // namespace
 
@@ -34,7 +20,8 @@ Publisher::Publisher(const RunContext& run, std::uint32_t index)
       writer_(connection_, run.format),
       index_(index),
       dice_(index + 1),
-      properties_(encode_properties(run.workload, 0)),
+      properties_(run.workload),
+      routing_type_(routing_type(run.workload)),
       bindings_(std::max(run.workload.bindings, run.workload.queues)) {
   const Workload& workload = run.workload;
   const std::uint32_t step = std::min(workload.publishers, workload.queues);
@@ -61,8 +48,15 @@ void Publisher::start(std::uint64_t start_ns, std::uint64_t messages) {
   // Publishers with a rate do not all send at the same moment.
   start_ns_ =
       start_ns + static_cast<std::uint64_t>(interval_ns_ * index_ / run_.workload.publishers);
+  sent_ = 0;
   left_ = messages;
   pump(start_ns);
+}
+
+void Publisher::start_pending(std::uint64_t messages) {
+  pending_ = true;
+  left_ = messages;
+  pump(Loop::now_ns());
 }
 
 void Publisher::stop() {
@@ -75,7 +69,8 @@ std::uint64_t Publisher::due_ns() const {
 }
 
 bool Publisher::window_open() const {
-  const std::uint64_t lead_max = run_.workload.lead_max;
+  // What stands in the queues is underway all the time.
+  const std::uint64_t lead_max = run_.workload.lead_max + run_.workload.standing;
   if (lead_max != 0 && run_.ledger.underway() >= lead_max) return false;
   const std::uint32_t window = run_.workload.confirm_window;
   return window == 0 || (unconfirmed_ < window && next_tag_ - oldest_tag_ < open_.size());
@@ -120,28 +115,33 @@ void Publisher::send_one(std::uint64_t now_ns) {
     method.routing_key = queue_names_[turn_];
   } else {
     method.exchange = run_.names.exchange();
-    routing_key(workload.exchange_type, route.binding, dice_.below(workload.key_variety), key_);
+    routing_key(routing_type_, route.binding, dice_.below(workload.key_variety), key_);
     method.routing_key = key_;
-    if (workload.exchange_type == "headers") {
-      properties_ = encode_properties(workload, route.binding);
-    }
   }
-  const std::uint64_t sent_ns = interval_ns_ == 0 ? now_ns : due_ns();
+  const std::uint64_t was_due_ns = interval_ns_ == 0 ? now_ns : due_ns();
+  const std::uint64_t sent_ns = workload.latency_from_sending ? now_ns : was_due_ns;
   BodyHeader header;
   header.stream = run_.ledger.stream(index_, route.queue);
-  header.sequence = run_.ledger.next_sequence(header.stream);
+  // Nobody is ever sent the last number: if this one comes, it is misrouted.
+  header.sequence = pending_ ? kSequenceMask : run_.ledger.next_sequence(header.stream);
   header.ticks = to_ticks(sent_ns);
   const std::uint32_t size =
       workload.sizes.constant() ? workload.sizes.max() : workload.sizes.pick(dice_.roll());
-  writer_.put(method, properties_, header, size);
+  writer_.put(method, pending_ ? properties_.pending() : properties_.of(header, route.binding),
+              header, size);
   --left_;
-  ++sent_;
+  if (workload.confirm_window != 0) remember(sent_ns);
   Meter& meter = run_.meter;
+  if (pending_) {
+    ++meter.pending;
+    pending_ = left_ != 0;
+    return;
+  }
+  ++sent_;
   ++meter.published;
   meter.published_bytes += size;
   meter.last_published_ns = now_ns;
-  if (interval_ns_ != 0 && meter.measures(sent_ns)) meter.lag_ns.record(now_ns - sent_ns);
-  if (workload.confirm_window != 0) remember(sent_ns);
+  if (interval_ns_ != 0 && meter.measures(was_due_ns)) meter.lag_ns.record(now_ns - was_due_ns);
 }
 
 void Publisher::remember(std::uint64_t sent_ns) {

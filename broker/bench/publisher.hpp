@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "broker/bench/ledger.hpp"
+#include "broker/bench/message_properties.hpp"
 #include "broker/bench/message_writer.hpp"
 #include "broker/bench/meter.hpp"
 #include "broker/bench/setup.hpp"
@@ -53,6 +54,8 @@ class Publisher final : public ConnectionEvents {
   void prepare();  // once open: confirm mode
   // Sends until stop() or `messages` are sent (kNever: no limit).
   void start(std::uint64_t start_ns, std::uint64_t messages);
+  // So many that a delaying exchange keeps, and that are in no books.
+  void start_pending(std::uint64_t messages);
   void stop();
   bool done() const { return left_ == 0 && connection_.unsent() == 0; }
   std::uint64_t unconfirmed() const { return unconfirmed_; }
@@ -86,7 +89,9 @@ class Publisher final : public ConnectionEvents {
   std::vector<std::uint32_t> queue_indices_;
   std::size_t turn_ = 0;
   std::string key_;
-  std::vector<std::uint8_t> properties_;
+  MessageProperties properties_;
+  std::string routing_type_;
+  bool pending_ = false;
   std::uint32_t bindings_;
 
   std::uint64_t left_ = 0;

@@ -32,6 +32,12 @@ std::string name_of(Mode mode) {
   return kNames.at(static_cast<std::size_t>(mode));
 }
 
+Json json_of(const MessageOptions& options) {
+  return {{"priorities", options.priorities}, {"group_header", options.group_header},
+          {"groups", options.groups},         {"expiration", options.expiration},
+          {"message_id", options.message_id}, {"headers", to_text(options.headers.view())}};
+}
+
 Json json_of(const Workload& workload) {
   Json json = {{"mode", name_of(workload.mode)}, {"description", describe(workload)}};
   switch (workload.mode) {
@@ -53,7 +59,16 @@ Json json_of(const Workload& workload) {
                    {"messages", workload.messages},
                    {"warmup_s", workload.warmup_s},
                    {"duration_s", workload.duration_s},
-                   {"backlog", workload.backlog}});
+                   {"backlog", workload.backlog},
+                   {"standing", workload.standing},
+                   {"pending", workload.pending},
+                   {"consume_rate", workload.consume_rate},
+                   {"reject", workload.reject},
+                   {"latency_from_sending", workload.latency_from_sending},
+                   {"queue_arguments", to_text(workload.queue_arguments.view())},
+                   {"exchange_arguments", to_text(workload.exchange_arguments.view())},
+                   {"consumer_arguments", to_text(workload.consumer_arguments.view())},
+                   {"message", json_of(workload.message)}});
       break;
     case Mode::Rpc:
       json.update({{"in_flight", workload.in_flight},

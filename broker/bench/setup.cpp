@@ -76,15 +76,22 @@ protocol::Table binding_headers(std::uint32_t binding) {
 }
 
 protocol::Table queue_arguments(const Workload& workload) {
-  protocol::Table table;
+  protocol::Table table = workload.queue_arguments;
   if (!workload.queue_type.empty()) table.add("x-queue-type", workload.queue_type);
   return table;
+}
+
+bool keeps_all(const Workload& workload) {
+  const protocol::Table arguments = queue_arguments(workload);
+  const auto type = arguments.view().find("x-queue-type");
+  return type && type->as_text() == "stream";
 }
 
 Setup::Setup(Loop& loop, const Endpoint& endpoint, const Workload& workload, const Names& names)
     : loop_(loop),
       workload_(workload),
       names_(names),
+      routing_type_(routing_type(workload)),
       connection_(loop, endpoint, *this),
       stall_s_(workload.stall_s),
       bindings_(std::max(workload.bindings, workload.queues)) {}
@@ -106,6 +113,7 @@ void Setup::declare() {
     exchange.exchange = names_.exchange();
     exchange.type = workload_.exchange_type;
     exchange.durable = workload_.durable;
+    exchange.arguments = workload_.exchange_arguments;
     connection_.request(exchange);
   }
   declare_queues();
@@ -120,22 +128,40 @@ void Setup::declare() {
 void Setup::declare_queues() {
   const protocol::Table arguments = queue_arguments(workload_);
   for (std::uint32_t i = 0; i < workload_.queues; ++i) {
-    const std::string name = names_.queue(i);
-    protocol::QueueDeclare queue;
-    queue.queue = name;
-    queue.durable = workload_.durable;
-    queue.arguments = arguments;
-    connection_.request(queue);
-    if (connection_.unanswered() >= kPipelined) wait(kPipelined / 2);
+    if (!workload_.reject) {
+      declare_queue(names_.queue(i), arguments);
+      continue;
+    }
+    const std::string dead = names_.dead_letters(i);
+    protocol::Table to_dead = arguments;
+    to_dead.add("x-dead-letter-exchange", "").add("x-dead-letter-routing-key", dead);
+    declare_queue(dead, {});
+    declare_queue(names_.queue(i), to_dead);
   }
+}
+
+void Setup::declare_queue(const std::string& name, protocol::TableView arguments) {
+  protocol::QueueDeclare queue;
+  queue.queue = name;
+  queue.durable = workload_.durable;
+  queue.arguments = arguments;
+  connection_.request(queue);
+  if (connection_.unanswered() >= kPipelined) wait(kPipelined / 2);
+}
+
+void Setup::delete_queue(const std::string& name) {
+  protocol::QueueDelete queue;
+  queue.queue = name;
+  connection_.request(queue);
+  if (connection_.unanswered() >= kPipelined) wait(kPipelined / 2);
 }
 
 void Setup::bind() {
   for (std::uint32_t i = 0; i < bindings_; ++i) {
     const std::string queue = names_.queue(i % workload_.queues);
-    const std::string key = binding_key(workload_.exchange_type, i);
+    const std::string key = binding_key(routing_type_, i);
     protocol::Table headers;
-    if (workload_.exchange_type == "headers") headers = binding_headers(i);
+    if (routing_type_ == "headers") headers = binding_headers(i);
     protocol::QueueBind method;
     method.queue = queue;
     method.exchange = names_.exchange();
@@ -157,11 +183,8 @@ std::uint64_t Setup::remove() {
     connection_.request(exchange);
   }
   for (std::uint32_t i = 0; i < workload_.queues; ++i) {
-    const std::string name = names_.queue(i);
-    protocol::QueueDelete queue;
-    queue.queue = name;
-    connection_.request(queue);
-    if (connection_.unanswered() >= kPipelined) wait(kPipelined / 2);
+    delete_queue(names_.queue(i));
+    if (workload_.reject) delete_queue(names_.dead_letters(i));
   }
   wait(0);
   return left_over_;

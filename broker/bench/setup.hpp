@@ -18,6 +18,7 @@ class Names {
  public:
   explicit Names(std::uint64_t run);
   std::string queue(std::uint32_t index) const { return prefix_ + "." + std::to_string(index); }
+  std::string dead_letters(std::uint32_t index) const { return queue(index) + ".dead"; }
   const std::string& exchange() const { return prefix_; }
 
  private:
@@ -33,7 +34,11 @@ void routing_key(const std::string& exchange_type, std::uint32_t binding, std::u
 protocol::Table binding_headers(std::uint32_t binding);
 inline constexpr const char* kBindingHeader = "binding";
 
+// Beside those of the workload: the queue type.
 protocol::Table queue_arguments(const Workload& workload);
+
+// Queues of type stream keep what was received.
+bool keeps_all(const Workload& workload);
 
 class Setup final : public ConnectionEvents {
  public:
@@ -53,11 +58,14 @@ class Setup final : public ConnectionEvents {
  private:
   void wait(std::uint64_t unanswered_max);
   void declare_queues();
+  void declare_queue(const std::string& name, protocol::TableView arguments);
+  void delete_queue(const std::string& name);
   void bind();
 
   Loop& loop_;
   const Workload& workload_;
   const Names& names_;
+  std::string routing_type_;
   Connection connection_;
   double stall_s_;
   std::uint32_t bindings_;

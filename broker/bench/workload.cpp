@@ -11,6 +11,7 @@ namespace harrier::bench {
 namespace {
 
 constexpr std::uint32_t kSizeMax = 512u << 20;
+constexpr const char* kDelayedExchange = "x-delayed-message";
 
 bool read_number(std::string_view text, std::uint32_t& out) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -33,6 +34,30 @@ std::string counted(std::uint64_t count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
+std::string check_flow(const Workload& workload) {
+  if (workload.consume_rate != 0 && (workload.ack_every == 0 || workload.prefetch == 0)) {
+    return "a slow consumer is one that acknowledges late: it needs acknowledgements and a "
+           "prefetch";
+  }
+  if (workload.reject && (workload.ack_every == 0 || workload.exchange_type == "fanout")) {
+    return "rejecting needs acknowledgements, and no fan-out";
+  }
+  if (workload.reject && (workload.backlog || workload.consume_rate != 0)) {
+    return "rejecting goes with neither a backlog nor a limited rate";
+  }
+  if (workload.standing != 0 &&
+      (workload.lead_max == 0 || workload.backlog || workload.messages != 0)) {
+    return "a standing backlog is held by a limited lead, for a time";
+  }
+  if (workload.standing != 0 && (workload.ack_every == 0 || workload.prefetch == 0)) {
+    return "a standing backlog is held by acknowledgements and a prefetch";
+  }
+  if (workload.pending != 0 && workload.exchange_type != kDelayedExchange) {
+    return "only an exchange of type x-delayed-message keeps messages";
+  }
+  return "";
+}
+
 std::string check_load(const Workload& workload) {
   if (workload.publishers == 0 || workload.queues == 0) return "no publisher or no queue";
   if (std::uint64_t{workload.publishers} * workload.queues > kStreamsMax) {
@@ -40,11 +65,13 @@ std::string check_load(const Workload& workload) {
   }
   if (workload.sizes.min() < kBodyHeaderSize) return "the smallest body is of 16 bytes";
   if (workload.sizes.max() > kSizeMax) return "the largest body is of 512 MiB";
-  const std::string& type = workload.exchange_type;
+  const std::string type = routing_type(workload);
   if (type.empty() && workload.bindings != 0) return "the default exchange has no bindings";
-  if (!type.empty() && type != "direct" && type != "fanout" && type != "topic" &&
-      type != "headers") {
-    return "the exchange type is direct, fanout, topic or headers";
+  if (type.empty() != workload.exchange_type.empty() ||
+      (!type.empty() && type != "direct" && type != "fanout" && type != "topic" &&
+       type != "headers")) {
+    return "the exchange type is direct, fanout, topic or headers, or x-delayed-message with one "
+           "of them as its argument x-delayed-type";
   }
   if (workload.bindings != 0 && workload.bindings < workload.queues) {
     return "fewer bindings than queues";
@@ -56,6 +83,8 @@ std::string check_load(const Workload& workload) {
   if (workload.lead_max != 0 && (workload.backlog || workload.consumers == 0)) {
     return "a limited lead needs consumers from the start";
   }
+  if (const std::string wrong = check(workload.message); !wrong.empty()) return wrong;
+  if (const std::string wrong = check_flow(workload); !wrong.empty()) return wrong;
   if (workload.backlog && workload.messages == 0) return "a backlog needs a number of messages";
   if (workload.backlog && workload.consumers == 0) return "a backlog needs consumers to drain it";
   return "";
@@ -118,9 +147,15 @@ std::string Sizes::text() const {
   return text;
 }
 
+std::string routing_type(const Workload& workload) {
+  if (workload.exchange_type != kDelayedExchange) return workload.exchange_type;
+  const auto type = workload.exchange_arguments.view().find("x-delayed-type");
+  return std::string(type ? type->as_text().value_or("") : "");
+}
+
 std::string check(const Workload& workload) {
   if (workload.duration_s <= 0 || workload.warmup_s < 0 || workload.rate < 0 ||
-      workload.stall_s <= 0 || workload.spin_us < 0) {
+      workload.stall_s <= 0 || workload.spin_us < 0 || workload.consume_rate < 0) {
     return "a time or rate below zero, or no time at all";
   }
   switch (workload.mode) {
@@ -169,7 +204,13 @@ std::string describe(const Workload& workload) {
   if (workload.lead_max != 0) text += ", lead of " + std::to_string(workload.lead_max);
   text +=
       workload.ack_every == 0 ? ", auto-ack" : ", ack per " + std::to_string(workload.ack_every);
-  return text;
+  if (workload.reject) text += ", rejected into dead letter queues";
+  if (workload.standing != 0) text += ", standing backlog of " + std::to_string(workload.standing);
+  if (workload.pending != 0) text += ", " + std::to_string(workload.pending) + " delayed";
+  if (!workload.queue_arguments.empty()) {
+    text += ", queue arguments " + to_text(workload.queue_arguments.view());
+  }
+  return text + describe(workload.message);
 }
 
 }  // namespace harrier::bench

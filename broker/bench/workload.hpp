@@ -9,6 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/bench/message_options.hpp"
+#include "protocol/field_table.hpp"
+
 namespace harrier::bench {
 
 enum class Mode {
@@ -51,7 +54,9 @@ struct Workload {
   // Load. Publisher p sends to queue p modulo queues, or to several in turn if there are fewer
   // publishers than queues; consumers likewise. Each has a connection of its own.
   std::uint32_t publishers = 1, consumers = 1, queues = 1;
-  std::string exchange_type;       // "": the default exchange
+  std::string exchange_type;  // "": the default exchange
+  protocol::Table queue_arguments, exchange_arguments, consumer_arguments;
+  MessageOptions message;
   std::uint32_t bindings = 0;      // 0: one for every queue
   std::uint32_t key_variety = 16;  // different routing keys for every wildcard binding
   std::string queue_type;          // x-queue-type; "": what the broker takes by default
@@ -61,11 +66,17 @@ struct Workload {
   std::uint32_t confirm_window = 0;  // 0: no confirms
   std::uint16_t prefetch = 0;        // 0: no limit
   std::uint32_t ack_every = 0;       // 0: auto-ack
-  std::uint64_t lead_max = 0;        // sent but not yet delivered messages, of all; 0: no limit
-  double rate = 0;                   // messages/s of all publishers together; 0: as many as go
+  // Messages/s that all consumers together acknowledge while publishers send; 0: no limit.
+  double consume_rate = 0;
+  bool reject = false;                // into dead letter queues, from which they are received
+  std::uint64_t lead_max = 0;         // sent but not yet delivered messages, of all; 0: no limit
+  double rate = 0;                    // messages/s of all publishers together; 0: as many as go
+  bool latency_from_sending = false;  // rather than from when it was due
   double warmup_s = 2, duration_s = 10;
   std::uint64_t messages = 0;  // of all publishers together, instead of a duration
   bool backlog = false;        // consumers start when all is published
+  std::uint64_t standing = 0;  // messages in the queues before consumers start, and all the time
+  std::uint64_t pending = 0;   // messages kept by a delaying exchange all the time
 
   std::uint32_t in_flight = 1;  // Rpc: requests at a time
   bool direct_reply = false;    // Rpc: amq.rabbitmq.reply-to
@@ -88,6 +99,9 @@ std::string check(const Workload& workload);
 
 // One line: "2 publishers, 1 consumer, 1 KiB persistent, ...".
 std::string describe(const Workload& workload);
+
+// The type by which the exchange routes: of one that delays first, its x-delayed-type.
+std::string routing_type(const Workload& workload);
 
 // The cases of the standard matrix, by the ids of docs/benchmarks.md.
 const std::vector<Workload>& presets();

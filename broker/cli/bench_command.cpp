@@ -62,14 +62,19 @@ struct BenchCommand::Options {
   std::optional<std::uint64_t> messages, lead_max;
   std::optional<std::uint32_t> count;
   std::optional<std::string> queue_type;
+  // As written; entries are parsed when all is known.
+  std::vector<std::string> queue_arguments, exchange_arguments, consumer_arguments, headers;
+  std::string groups;
 
   void add_target(CLI::App& command);
   void add_common(CLI::App& command);
   void add_run();
+  void add_message();
   void add_others();
   void add_presets();
   void finish_target();
   bench::Workload finished(bench::Workload workload) const;
+  void parse_entries();
   std::vector<bench::Workload> chosen() const;
   ExitCode run_one(const bench::Workload& given, std::ostream& out, std::ostream& err);
   ExitCode run_suite(std::ostream& out, std::ostream& err);
@@ -114,7 +119,7 @@ void BenchCommand::Options::add_run() {
   run->add_option("--consumers", workload.consumers, "(1)");
   run->add_option("--queues", workload.queues, "(1)");
   run->add_option("--exchange", workload.exchange_type,
-                  "direct, fanout, topic or headers (the default exchange)");
+                  "direct, fanout, topic, headers or x-delayed-message (the default exchange)");
   run->add_option("--bindings", workload.bindings,
                   "over all queues, with a key each; messages take a random one (one per queue)");
   run->add_option("--key-variety", workload.key_variety,
@@ -131,8 +136,37 @@ void BenchCommand::Options::add_run() {
   run->add_option("--rate", workload.rate,
                   "messages/s of all publishers together; latency counts from the time at which a "
                   "message was due (as many as go)");
+  run->add_flag("--latency-from-sending", workload.latency_from_sending,
+                "latency counts from when a message was sent, not from when it was due");
+  run->add_option("--consume-rate", workload.consume_rate,
+                  "messages/s that all consumers together acknowledge while publishers send");
+  run->add_flag("--reject", workload.reject,
+                "consumers reject everything into dead letter queues, and as many receive that");
   run->add_flag("--backlog", workload.backlog, "start consuming when all is published");
+  run->add_option(
+      "--standing", workload.standing,
+      "so many messages are in the queues from before the start to the end; with --lead "
+      "for what may be under way beyond them");
+  run->add_option("--pending", workload.pending,
+                  "so many messages are kept by the x-delayed-message exchange during the run");
   run->add_flag("--keep", workload.keep, "leave the queues, and what is in them, when it is over");
+}
+
+void BenchCommand::Options::add_message() {
+  const auto add_entries = [&](const char* name, std::vector<std::string>& out, const char* text) {
+    run->add_option(name, out, text)->type_name("NAME=VALUE")->allow_extra_args(false);
+  };
+  add_entries("--queue-argument", queue_arguments, "of each queue (repeatable)");
+  add_entries("--exchange-argument", exchange_arguments, "of the exchange (repeatable)");
+  add_entries("--consumer-argument", consumer_arguments, "of each consumer (repeatable)");
+  add_entries("--header", headers, "of each message (repeatable)");
+  run->add_option("--priorities", workload.message.priorities,
+                  "each message has one of so many priorities; order counts within each (none)");
+  run->add_option("--groups", groups,
+                  "each message has one of COUNT texts in header NAME; order counts within each")
+      ->type_name("NAME=COUNT");
+  run->add_option("--expiration", workload.message.expiration, "of each message, in milliseconds");
+  run->add_flag("--message-id", workload.message.message_id, "a different one for each message");
 }
 
 void BenchCommand::Options::add_others() {
@@ -183,6 +217,23 @@ void BenchCommand::Options::finish_target() {
     against = parse_address(against_address, target);
     against.pid = pid;
   }
+}
+
+void BenchCommand::Options::parse_entries() {
+  const auto parse_all = [](const char* name, const std::vector<std::string>& entries,
+                            protocol::Table& out) {
+    for (const std::string& each : entries) {
+      const std::string wrong = bench::parse_entry(each, out);
+      if (!wrong.empty()) throw UsageError{std::string(name) + ": " + wrong};
+    }
+  };
+  parse_all("--queue-argument", queue_arguments, workload.queue_arguments);
+  parse_all("--exchange-argument", exchange_arguments, workload.exchange_arguments);
+  parse_all("--consumer-argument", consumer_arguments, workload.consumer_arguments);
+  parse_all("--header", headers, workload.message.headers);
+  if (groups.empty()) return;
+  const std::string wrong = bench::parse_groups(groups, workload.message);
+  if (!wrong.empty()) throw UsageError{"--groups: " + wrong};
 }
 
 bench::Workload BenchCommand::Options::finished(bench::Workload given) const {
@@ -273,6 +324,7 @@ BenchCommand::BenchCommand(CLI::App& app) : options_(std::make_unique<Options>()
   options_->bench->require_subcommand(1);
   options_->bench->footer(kExamples);
   options_->add_run();
+  options_->add_message();
   options_->add_others();
   options_->add_presets();
 }
@@ -289,6 +341,7 @@ ExitCode BenchCommand::run(std::ostream& out, std::ostream& err) {
       return ExitCode::Ok;
     }
     options.finish_target();
+    options.parse_entries();
     if (options.suite->parsed()) return options.run_suite(out, err);
     if (options.one_case->parsed()) return options.run_one(options.chosen().front(), out, err);
     bench::Workload workload = options.workload;

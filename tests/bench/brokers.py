@@ -11,100 +11,27 @@ measured section of docs/benchmarks.md.
 
 import argparse
 import contextlib
-import datetime
 import json
 import os
-import platform
-import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-ROOT = Path(__file__).resolve().parents[2]
+from support import (PROGRAM, ROOT, STOP_MAX_S, BenchFailure, Broker, Harrier, free_ports,
+                     measured_on, minutes, number, probe_us, run_main, say, write_section)
+
 OUTPUT = ROOT / "build" / "bench-brokers"
-DOC = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 FRESH_EACH_RUN = ("idle1k", "idle10k", "q10k", "q10kp")
 OWN_SHARE = "bench_cpu_share"  # of the load tool: nothing to compare
-START_MAX_S, STOP_MAX_S = 90, 60
-
-
-def say(text):
-    print(f"== {text}", file=sys.stderr, flush=True)
-
-
-def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
-
-
-def answers_amqp(port):
-    """True once a connection is answered with connection.start."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1) as probe:
-            probe.sendall(b"AMQP\x00\x00\x09\x01")
-            return probe.recv(1) == b"\x01"
-    except OSError:
-        return False
-
-
-def resident_bytes(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
-
-
-class Broker:
-    """A process group with a folder of its own; `pid` is the process that does the work."""
-
-    def __init__(self, command, port, folder, environment=None):
-        self.port, self.folder = port, folder
-        self.log = open(folder / "output", "wb")
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
-                                        stderr=subprocess.STDOUT, env=environment,
-                                        start_new_session=True)
-
-    def wait_until_serving(self):
-        while not answers_amqp(self.port):
-            if self.process.poll() is not None or time.monotonic() > self.started + START_MAX_S:
-                self.stop()
-                raise SystemExit(f"the broker did not start:\n{self.tail()}")
-            time.sleep(0.001)
-        self.start_s = time.monotonic() - self.started
-        self.pid = self.worker()
-        self.idle_rss_bytes = resident_bytes(self.pid)
-
-    def worker(self):
-        return self.process.pid
-
-    def tail(self):
-        return (self.folder / "output").read_text(errors="replace")[-2000:]
-
-    def stop(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(STOP_MAX_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self.log.close()
-
-
-class Harrier(Broker):
-    def __init__(self, program, options, folder):
-        port = free_ports(1)[0]
-        super().__init__([program, "serve", "--listen", f"127.0.0.1:{port}", "--data",
-                          str(folder / "data"), "--log-level", "warn", *options], port, folder)
+PROBE = "flush_probe_us"  # of the disk, before each broker starts
+# For the estimate: what both brokers together need for starting and stopping, and for a run beyond
+# its measured time; and the runs that are not measured by time, where RabbitMQ takes most of it.
+START_S, SETTLE_S = 12, 0.7
+RUN_S = {"d1k": 30, "f100k": 60, "idle1k": 8, "idle10k": 50, "churn": 6, "q10k": 70, "q10kp": 50}
 
 
 class RabbitMq(Broker):
@@ -133,7 +60,7 @@ class RabbitMq(Broker):
                 name = (entry / "comm").read_text().strip()
                 if session == self.process.pid and name.startswith("beam"):
                     return int(entry.name)
-        raise SystemExit("RabbitMQ runs, but its virtual machine was not found")
+        raise BenchFailure("RabbitMQ runs, but its virtual machine was not found")
 
     def stop(self):
         super().stop()
@@ -160,6 +87,7 @@ class Comparison:
         OUTPUT.mkdir(parents=True, exist_ok=True)
         folders = [Path(tempfile.mkdtemp(dir=OUTPUT)) for _ in range(2)]
         running = []
+        self.probe = probe_us(folders[0])
         try:
             running.append(Harrier(self.options.program, self.options.serve, folders[0]))
             running[0].wait_until_serving()
@@ -192,13 +120,22 @@ class Comparison:
                 command += ["--against-pid", str(theirs.pid)]
             code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
         if not result.exists():
-            raise SystemExit(f"harrier bench suite ended with exit code {code} and no result")
+            raise BenchFailure(f"harrier bench suite ended with exit code {code} and no result")
         outcome = json.loads(result.read_text())[0]
         known = self.cases.setdefault(case, {"description": outcome["description"],
-                                             "headline": outcome["headline"],
+                                             "headline": outcome["headline"], PROBE: [],
                                              "broker": [], "against": []})
+        known[PROBE].append(self.probe)
         for side in ("broker", "against"):
             known[side] += outcome[side]["runs"]
+
+    def estimate_s(self, cases):
+        warmup = 2 if self.options.warmup is None else self.options.warmup
+        duration = 10 if self.options.duration is None else self.options.duration
+        timed = 2 * (warmup + duration + SETTLE_S)
+        return sum(START_S * (self.options.runs if case in FRESH_EACH_RUN else 1) +
+                   self.options.runs * (RUN_S.get(case, 0) if case in RUN_S and case != "f100k"
+                                        else timed + RUN_S.get(case, 0)) for case in cases)
 
     def run_all(self, cases):
         for number, case in enumerate(cases, 1):
@@ -223,13 +160,6 @@ class Comparison:
         return ", ".join(sorted(names - {""})) or side
 
 
-def number(value):
-    size = abs(value)
-    if size >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.4f}"
-
-
 def summary(values):
     """(median, text with how far the runs lie apart)"""
     if not values:
@@ -252,6 +182,9 @@ def rows(comparison):
             ratio = f"{ours / theirs:.2f}" if ours and theirs and name != OWN_SHARE else "-"
             yield f"| {case} | {what} | {name} | {our_text} | {their_text} | {ratio} |"
             what = ""
+        if any(run["workload"].get("durable") for run in known["broker"]):
+            text = summary(known[PROBE])[1]
+            yield f"| {case} | | {PROBE} | {text} | the same disk | - |"
     if comparison.options.against:
         return
     for index, name, scale in ((0, "start to serving, ms", 1000), (1, "idle RSS, MB", 1e-6)):
@@ -261,24 +194,20 @@ def rows(comparison):
         yield f"| start | | {name} | {our_text} | {their_text} | {ours / theirs:.4f} |"
 
 
-def machine():
-    cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1]) / 2**20
-    system = re.search(r'PRETTY_NAME="(.+)"', Path("/etc/os-release").read_text())
-    disk = subprocess.run(["stat", "-f", "-c", "%T", str(OUTPUT)], capture_output=True, text=True,
-                          check=False).stdout.strip()
-    return (f"{os.cpu_count()} x {cpu[1] if cpu else platform.machine()}, {memory:.0f} GiB, "
-            f"{system[1] if system else 'Linux'}, Linux {platform.release()}, data on {disk}")
+def measured_time(options):
+    """How long a run of a timed case is measured, as the load tool's own defaults have it."""
+    return (f"{number(options.duration or 10)} s after "
+            f"{number(2 if options.warmup is None else options.warmup)} s of warm-up")
 
 
 def report(comparison, command):
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT,
-                            capture_output=True, text=True, check=False).stdout.strip()
     ours, theirs = comparison.product("broker"), comparison.product("against")
-    lines = [f"Measured on {datetime.date.today():%-d %B %Y} with `{command}`",
-             f"(commit {commit}): {comparison.options.runs} runs of each case and broker, in turn.",
-             f"Machine: {machine()}; load average at the end "
-             f"{os.getloadavg()[1]:.1f} (5 min). Broker and load tool share it.", "",
+    options = comparison.options
+    what = (f"{options.runs} runs of each case and broker, in turn, each measured for "
+            f"{measured_time(options)} (or as many messages, connections or queues as the case "
+            "says)")
+    lines = [*measured_on(command, what, OUTPUT), f"`{PROBE}`: 4 KiB and `fdatasync` on the same "
+             "disk before the brokers start.", "",
              f"| case | what | figure | {ours} | {theirs} | ratio |",
              "|---|---|---|---:|---:|---:|",
              *rows(comparison)]
@@ -289,19 +218,12 @@ def report(comparison, command):
     return "\n".join(lines) + "\n"
 
 
-def write_section(text):
-    whole = DOC.read_text()
-    if whole.count(BEGIN) != 1 or whole.count(END) != 1:
-        raise SystemExit(f"{DOC.name} has no place for it: {BEGIN} ... {END}")
-    before, rest = whole.split(BEGIN)
-    DOC.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.split(END)[1]}")
-
-
 def arguments():
     parser = argparse.ArgumentParser(prog="./dev bench brokers", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", help="ids of `harrier bench list`; all if none")
-    parser.add_argument("--program", default=str(ROOT / "build/release/harrier"))
+    parser.add_argument("--program", default=PROGRAM)
+    parser.add_argument("--dry-run", action="store_true", help="only say how long it will take")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--duration", type=float, help="seconds measured per run (10)")
     parser.add_argument("--warmup", type=float, help="seconds before that (2)")
@@ -318,7 +240,6 @@ def arguments():
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # brokers are stopped on the way out
     options = arguments()
     listed = subprocess.run([options.program, "bench", "list"], capture_output=True, text=True,
                             check=True).stdout
@@ -326,13 +247,18 @@ def main():
     if unknown := set(options.cases) - set(known):
         raise SystemExit(f"no such case: {', '.join(sorted(unknown))}\n{listed}")
     comparison = Comparison(options)
-    comparison.run_all(options.cases or known)
+    cases = options.cases or known
+    say(f"{len(cases)} cases, {options.runs} runs each against two brokers: about "
+        f"{minutes(comparison.estimate_s(cases))}")
+    if options.dry_run:
+        return 0
+    comparison.run_all(cases)
     text = report(comparison, " ".join(["./dev bench brokers", *sys.argv[1:]]))
     print(text)
     if options.write:
-        write_section(text)
+        write_section("measured", text)
     return 1 if any(comparison.failures()) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -9,7 +9,6 @@ a probe of the disk beside it, because every durable figure is a figure of the d
 
 import argparse
 import json
-import os
 import re
 import signal
 import statistics
@@ -20,31 +19,11 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "build" / "release" / "harrier"
-PAGE = b"\xa5" * 4096
+from support import PROGRAM, ROOT, probe_us
+
 # Until what the store does by itself is done, which it tells nobody: the next journal file, and
 # the checkpoint, one every second (store.checkpoint_interval).
 REST_S = 3
-
-
-def probe_us(folder, count=300):
-    """Median time of 4 KiB and fdatasync into blocks that were written before."""
-    path = Path(folder) / "probe"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.pwrite(descriptor, PAGE * count, 0)
-        os.fsync(descriptor)
-        times = []
-        for at in range(count):
-            start = time.perf_counter()
-            os.pwrite(descriptor, PAGE, at * len(PAGE))
-            os.fdatasync(descriptor)
-            times.append((time.perf_counter() - start) * 1e6)
-        return statistics.median(times)
-    finally:
-        os.close(descriptor)
-        path.unlink()
 
 
 class Broker:

@@ -132,7 +132,7 @@ class BenchTest(BrokerTest):
         exchange = method(1, EXCHANGE_DECLARE, b"\x00\x00" + short(name) + short("direct") +
                           bytes([PASSIVE]) + long(b""))
         for left in (exchange, *(queue_declare(f"{name}.{index}", passive=True)
-                                 for index in range(2))):
+                                 for index in ("0", "1", "0.dead"))):
             with Client(self.port) as client, self.assertRaises(Closed) as closed:
                 client.send(left)
                 client.read_method()
@@ -214,6 +214,41 @@ class Modes(BenchTest):
     def test_without_consumers(self):
         figures = self.run_well("run", "--messages", "100", "--confirms", "10", "--consumers", "0")
         self.assertEqual((figures["confirmed"], figures["delivered"]), (100, 0))
+
+    def test_a_standing_backlog_is_held(self):
+        figures = self.run_well("run", "--standing", "3000", "--lead", "500", "--confirms", "100",
+                                "--prefetch", "100", "--ack-every", "10", "--warmup", "0",
+                                "--duration", "0.5", "--broker-pid",
+                                str(self.broker.process.pid))
+        self.assertEqual(figures["published"], figures["delivered"])
+        self.assertGreater(figures["published"], 3500)  # it flowed
+        self.assertGreater(figures["sustained_per_s"], 0)
+        self.assertGreater(figures["filled_per_s"], 0)
+        self.assertGreater(figures["drained_per_s"], 0)
+        self.assertIn("standing_anonymous_bytes", figures)
+
+    def test_slow_consumers_hold_back_until_the_publishers_stop(self):
+        figures = self.run_well("run", "--consume-rate", "1000", "--consumers", "2", "--confirms",
+                                "100", "--prefetch", "20", "--ack-every", "10", "--rate", "20000",
+                                "--latency-from-sending", "--warmup", "0", "--duration", "1")
+        self.assertEqual(figures["published"], figures["delivered"])
+        # What is prefetched comes on top of what the rate allows.
+        self.assertLess(figures["delivered_per_s"], 1100)
+        self.assertGreater(figures["delivered_per_s"], 300)
+        self.assertGreater(figures["published_per_s"], figures["delivered_per_s"])
+
+    def test_rejected_messages_are_received_as_dead_letters(self):
+        figures = self.run_well("run", "--messages", "2003", "--reject", "--queues", "2",
+                                "--consumers", "2", "--confirms", "50", "--prefetch", "20",
+                                "--ack-every", "7")
+        self.assertEqual((figures["published"], figures["delivered"]), (2003, 2003))
+
+    def test_properties_and_arguments(self):
+        figures = self.run_well("run", "--messages", "2000", "--message-id", "--expiration",
+                                "600000", "--header", "kind=test", "--groups", "customer=20",
+                                "--queue-argument", "x-message-ttl=600000", "--queue-argument",
+                                "x-max-length=100000", "--confirms", "100")
+        self.assertEqual(figures["delivered"], 2000)
 
     def test_round_trips(self):
         for options in ((), ("--direct",), ("--in-flight", "8"), ("--in-flight", "8", "--direct")):

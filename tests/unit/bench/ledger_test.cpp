@@ -108,6 +108,28 @@ TEST_F(TwoByTwo, WrongQueuesAndUnsentMessagesAreFound) {
   EXPECT_EQ(ledger_.violations().damaged, 1u);
 }
 
+TEST(LedgerClasses, OrderCountsWithinAClassOnly) {
+  constexpr std::uint32_t kClasses = 3;
+  Ledger ledger(1, 1, false, kClasses);
+  Ledger::View view = ledger.view(0);
+  std::vector<std::vector<BodyHeader>> sent(kClasses);
+  for (int i = 0; i < 60; ++i) {
+    const BodyHeader header{ledger.stream(0, 0), ledger.next_sequence(0), 0};
+    sent[class_of(header, kClasses)].push_back(header);
+  }
+  for (const auto& same : sent) {  // one class after the other, each in its order
+    ASSERT_GE(same.size(), 2u);
+    for (std::size_t i = 0; i + 2 < same.size(); ++i) ledger.received(view, same[i], false);
+  }
+  EXPECT_EQ(ledger.violations().total(), 0u);
+  for (const auto& same : sent) {
+    ledger.received(view, same[same.size() - 1], false);
+    ledger.received(view, same[same.size() - 2], false);
+  }
+  EXPECT_EQ(ledger.violations().reordered, kClasses);
+  EXPECT_TRUE(ledger.complete());
+}
+
 TEST(LedgerFanout, EveryQueueGetsEverything) {
   Ledger ledger(1, 3, true);
   std::vector<Ledger::View> views = {ledger.view(0), ledger.view(1), ledger.view(2)};

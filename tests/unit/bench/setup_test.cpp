@@ -50,6 +50,19 @@ TEST(Keys, DirectKeysAreTheBindings) {
   EXPECT_NE(key, binding_key("direct", 18));
 }
 
+TEST(QueueArguments, AreTheGivenOnesAndTheType) {
+  Workload workload;
+  EXPECT_TRUE(queue_arguments(workload).empty());
+  EXPECT_FALSE(keeps_all(workload));
+  workload.queue_arguments.add_int64("x-max-priority", 9);
+  workload.queue_type = "quorum";
+  EXPECT_EQ(to_text(queue_arguments(workload).view()),
+            R"({"x-max-priority": 9, "x-queue-type": "quorum"})");
+  EXPECT_FALSE(keeps_all(workload));
+  workload.queue_type = "stream";
+  EXPECT_TRUE(keeps_all(workload));
+}
+
 TEST(Names, BelongToTheRun) {
   const Names names(0xAB);
   EXPECT_EQ(names.exchange(), "harrier-bench.00000000000000ab");

@@ -107,6 +107,70 @@ TEST(Check, FindsWhatCannotWork) {
             "");
 }
 
+void acknowledging(Workload& workload) {
+  workload.prefetch = 10;
+  workload.ack_every = 5;
+}
+
+TEST(Check, SlowAndRejectingConsumersAcknowledge) {
+  EXPECT_NE(wrong([](Workload& w) { w.consume_rate = 10; }), "");
+  EXPECT_NE(wrong([](Workload& w) { w.consume_rate = -1; }), "");
+  EXPECT_EQ(wrong([](Workload& w) {
+              acknowledging(w);
+              w.consume_rate = 10;
+            }),
+            "");
+  EXPECT_NE(wrong([](Workload& w) { w.reject = true; }), "");
+  EXPECT_EQ(wrong([](Workload& w) {
+              acknowledging(w);
+              w.reject = true;
+            }),
+            "");
+  EXPECT_NE(wrong([](Workload& w) {
+              acknowledging(w);
+              w.reject = true;
+              w.exchange_type = "fanout";
+            }),
+            "");
+}
+
+TEST(Check, AStandingBacklogIsHeldByALeadAndAcknowledgements) {
+  EXPECT_NE(wrong([](Workload& w) { w.standing = 10; }), "");
+  EXPECT_NE(wrong([](Workload& w) {
+              w.standing = 10;
+              w.lead_max = 5;
+            }),
+            "");
+  EXPECT_EQ(wrong([](Workload& w) {
+              acknowledging(w);
+              w.standing = 10;
+              w.lead_max = 5;
+            }),
+            "");
+  EXPECT_NE(wrong([](Workload& w) {
+              acknowledging(w);
+              w.standing = 10;
+              w.lead_max = 5;
+              w.messages = 100;
+            }),
+            "");
+}
+
+TEST(Check, ADelayingExchangeRoutesByAnotherType) {
+  Workload workload;
+  workload.exchange_type = "x-delayed-message";
+  EXPECT_NE(check(workload), "");
+  workload.exchange_arguments.add("x-delayed-type", "odd");
+  EXPECT_NE(check(workload), "");
+  workload.exchange_arguments = protocol::Table().add("x-delayed-type", "topic");
+  EXPECT_EQ(check(workload), "");
+  EXPECT_EQ(routing_type(workload), "topic");
+  workload.pending = 5;
+  EXPECT_EQ(check(workload), "");
+  workload.exchange_type = "topic";
+  EXPECT_NE(check(workload), "");
+}
+
 TEST(Describe, SaysWhatIsDone) {
   Workload workload;
   workload.publishers = 2;
