@@ -37,6 +37,10 @@ class Backlog {
   // In a durable queue persistent messages are in the store by themselves.
   explicit Backlog(bool durable) : durable_(durable) {}
 
+  // Whether the store gets such a message by itself; all else is gone after a restart (C-228).
+  bool is_stored(const protocol::Message& message) const {
+    return durable_ && message.persistent();
+  }
   bool empty() const { return stored_ == 0; }
   std::uint64_t count() const { return stored_ + behind_.size(); }
   std::uint64_t paged() const { return stored_ - tail_.size(); }  // not in memory
@@ -122,9 +126,6 @@ class Backlog {
     bool dropped = false;
   };
 
-  bool is_stored(const protocol::Message& message) const {
-    return durable_ && message.persistent();
-  }
   void count_in(const protocol::Message& message);
   void count_out(const protocol::Message& message);
   void merge(std::vector<persistence::StoredMessage>& messages, Seq end,

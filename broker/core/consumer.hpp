@@ -21,6 +21,7 @@ struct UnsentLimits {
 struct Unsettled {
   MessagePtr message;
   std::uint32_t returns = 0;
+  std::uint8_t level = 0;  // of the lane that it came from
   Millis enqueued_ms = 0;
 };
 

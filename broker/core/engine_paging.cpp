@@ -35,7 +35,7 @@ void Engine::on(Fetched& m, ShardId) {
 void Engine::on(PagedOut& m, ShardId) {
   --page_outs_open_;
   if (Queue* queue = find_queue(queue_of(m.part))) {
-    queue->paged_out(m.token, *this);
+    queue->paged_out(m, *this);
   } else {
     drop_paged(m.part, 0, std::numeric_limits<Seq>::max());
   }

@@ -15,7 +15,7 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
     : entry_(std::move(entry)),
       vhost_(std::move(vhost)),
       limits_(limits),
-      backlog_(entry_.durable),
+      main_(entry_.id, 0, entry_.durable, residents != nullptr),
       residents_(residents) {
   apply(read_queue_settings(entry_.arguments.view()));
 }
@@ -32,7 +32,7 @@ QueueInfo Queue::info() const {
   info.vhost = vhost_;
   info.name = entry_.name;
   info.messages_ready = ready_count();
-  info.messages_paged = backlog_.paged();
+  info.messages_paged = main_.backlog.paged();
   info.resident_bytes = accounted_bytes_;
   info.messages_published = next_seq_ - 1;
   info.consumers = consumer_count_;
@@ -50,27 +50,28 @@ QueueInfo Queue::info() const {
 
 Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
+  Lane& lane = main_;
   const Seq seq = next_seq_++;
   const bool stored = is_stored(message);
   const Millis now = outlet.unix_ms();
   const bool expiring = expires(*message);
   if (stored) {
     if (expiring && Expiry::has_own(*message)) note_expiring(outlet);
-    outlet.record(persistence::Enqueue{stored_id(), seq, message, now,
-                                       expiring ? expiry_->own_due(*message, now) : std::nullopt});
+    outlet.record(persistence::Enqueue{lane.part, seq, message, now,
+                                       expiring ? Expiry::own_due(*message, now) : std::nullopt});
     if (residents_ != nullptr)
-      backlog_.recorded(seq, outlet.current_batch(), outlet.durable_through());
+      lane.backlog.recorded(seq, outlet.current_batch(), outlet.durable_through());
   }
   if (limit_) limit_->came(seq, *message);
-  if (backlog_.empty() && (!stored || keeps(*message))) {
-    if (expiring) expiry_->came({seq, message, 0, now});
-    ready_.push({seq, std::move(message), 0, now});
+  if (lane.backlog.empty() && (!stored || keeps(lane, *message))) {
+    if (expiring) lane.expiry->came({seq, message, 0, now});
+    lane.ready.push({seq, std::move(message), 0, now});
     arriving_ = seq;
     deliver(outlet);
     arriving_ = 0;
     if (expiring) settle_arrival(outlet);
   } else {
-    put_behind({seq, std::move(message), 0, now}, stored);
+    put_behind(lane, {seq, std::move(message), 0, now}, stored);
     deliver(outlet);
   }
   return stored ? Taken::Stored : Taken::InMemory;
@@ -89,9 +90,9 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
   if (settle.outcome == Outcome::Requeue) {
     put_back(settle.seq, std::move(*taken), outlet);
   } else if (settle.outcome == Outcome::Discard) {
-    bury(settle.seq, taken->message, DeathReason::Rejected, outlet);
+    bury(lane_of(*taken), settle.seq, taken->message, DeathReason::Rejected, outlet);
   } else if (is_stored(taken->message)) {
-    outlet.record(persistence::Settle{stored_id(), settle.seq});
+    outlet.record(persistence::Settle{lane_of(*taken).part, settle.seq});
   }
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
     free_slot(consumer);
@@ -101,11 +102,11 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
 }
 
 std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
-  if (expiry_) bury_expired(outlet);
-  if (waiting_gets_.empty() && (!ready_.empty() || backlog_.empty())) {
+  if (expires_) bury_expired(outlet);
+  if (waiting_gets_.empty() && can_answer()) {
     GetResult result = take_for(get, outlet);
     if (residents_ != nullptr) {
-      refill(true, outlet);
+      refill(main_, false, outlet);
       account();
     }
     if (is_timed()) set_alarm(outlet);
@@ -119,8 +120,9 @@ std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
 GetResult Queue::take_for(const Get& get, Outlet& outlet) {
   GetResult result;
   result.queue = entry_.id;
-  if (ready_.empty()) return result;
-  Ready ready = take_ready();
+  Lane* const lane = next_lane();
+  if (lane == nullptr) return result;
+  Ready ready = take_ready(*lane);
   used_ = true;
   result.seq = ready.seq;
   result.redelivered = redelivered(ready);
@@ -135,10 +137,10 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
       at->second = getter.slot;
     }
     result.slot = at->second;
-    slots_[result.slot]->unsettled.insert(ready.seq,
-                                          {ready.message, ready.returns, ready.enqueued_ms});
+    slots_[result.slot]->unsettled.insert(
+        ready.seq, {ready.message, ready.returns, lane->level, ready.enqueued_ms});
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{stored_id(), ready.seq});
+    outlet.record(persistence::Settle{lane->part, ready.seq});
   }
   result.message = std::move(ready.message);
   return result;
@@ -208,15 +210,15 @@ void Queue::sent(const Sent& sent, Outlet& outlet) {
 void Queue::deliver(Outlet& outlet) {
   if (!outlet.delivers()) return;
   do {
-    if (expiry_) bury_expired(outlet);
+    if (expires_) bury_expired(outlet);
     if (!waiting_gets_.empty()) answer_gets(outlet);
-    while (!ready_.empty()) {
+    while (Lane* lane = next_lane()) {
       QueueConsumer* consumer = next_consumer();
       if (consumer == nullptr) break;
-      hand_over(*consumer, outlet);
+      hand_over(*lane, *consumer, outlet);
     }
     if (limit_) drop_from_head(outlet);
-  } while (refill(wants_head(outlet) || !idle(), outlet));
+  } while (refill(outlet));
   if (gated_count_ > 0) settle_grants(outlet);
   account();
   if (is_timed()) set_alarm(outlet);
@@ -241,16 +243,17 @@ QueueConsumer* Queue::next_consumer() {
   return nullptr;
 }
 
-void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
-  Ready ready = take_ready();
+void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Outlet& outlet) {
+  Ready ready = take_ready(lane);
   used_ = true;
   if (consumer.gated) --consumer.grants;
   ++consumer.unsent_messages;
   consumer.unsent_bytes += ready.message->body().size();
   if (!consumer.no_ack) {
-    consumer.unsettled.insert(ready.seq, {ready.message, ready.returns, ready.enqueued_ms});
+    consumer.unsettled.insert(ready.seq,
+                              {ready.message, ready.returns, lane.level, ready.enqueued_ms});
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{stored_id(), ready.seq});
+    outlet.record(persistence::Settle{lane.part, ready.seq});
   }
   outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready),
                   ready.returns, std::move(ready.message)});
@@ -259,9 +262,10 @@ void Queue::hand_over(QueueConsumer& consumer, Outlet& outlet) {
 // Asks for grants while messages wait, and gives unused ones back when none do, so that a
 // channel-wide limit is never held by a queue that has nothing to deliver (C-268, C-274).
 void Queue::settle_grants(Outlet& outlet) {
+  const bool has_next = next_lane() != nullptr;
   for (const auto& slot : slots_) {
     if (!slot || !slot->gated || slot->cancelled) continue;
-    if (!ready_.empty() && slot->grants == 0 && !slot->wanted && slot->has_room(limits_)) {
+    if (has_next && slot->grants == 0 && !slot->wanted && slot->has_room(limits_)) {
       slot->wanted = true;
       outlet.notify(slot->ref.channel.connection, GrantWanted{slot->ref});
     } else if (slot->grants > 0) {
@@ -273,17 +277,8 @@ void Queue::settle_grants(Outlet& outlet) {
 
 std::uint32_t Queue::purge(Outlet& outlet) {
   const std::uint32_t count = ready_count();
-  while (!ready_.empty()) {
-    const Ready ready = ready_.pop();
-    if (is_stored(ready.message)) outlet.record(persistence::Settle{stored_id(), ready.seq});
-  }
+  main_.purge(next_seq_, outlet);
   if (limit_) limit_->emptied();
-  if (expiry_) expiry_->cleared();
-  const Backlog::Cleared behind = backlog_.clear(next_seq_);
-  if (behind.stored)
-    outlet.record(persistence::Purge{stored_id(), behind.stored->from, behind.stored->up_to});
-  if (behind.paged_out)
-    outlet.drop_paged(stored_id(), behind.paged_out->from, behind.paged_out->up_to);
   deliver(outlet);  // whoever waits for a message learns that there is none
   return count;
 }
@@ -324,8 +319,8 @@ void Queue::close(Outlet& outlet) {
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
-  if (entry_.durable) outlet.record(persistence::DropQueue{stored_id()});
-  if (backlog_.has_paged_out()) outlet.drop_paged(stored_id(), 0, next_seq_ - 1);
+  if (entry_.durable) outlet.record(persistence::DropQueue{main_.part});
+  if (main_.backlog.has_paged_out()) outlet.drop_paged(main_.part, 0, next_seq_ - 1);
 }
 
 QueueConsumer& Queue::add_slot() {

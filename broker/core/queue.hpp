@@ -17,15 +17,13 @@
 #include <vector>
 
 #include "broker/core/arguments.hpp"
-#include "broker/core/backlog.hpp"
 #include "broker/core/consumer.hpp"
 #include "broker/core/dead_letters.hpp"
 #include "broker/core/effective_policy.hpp"
-#include "broker/core/expiry.hpp"
 #include "broker/core/info.hpp"
+#include "broker/core/lane.hpp"
 #include "broker/core/length_limit.hpp"
 #include "broker/core/outlet.hpp"
-#include "broker/core/ready_list.hpp"
 #include "broker/core/residents.hpp"
 #include "persistence/message_store.hpp"
 
@@ -40,9 +38,10 @@ class Queue {
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
 
-  // Before all else: what the store holds for this queue. After a crash any of it may have been
-  // delivered before, though the store knows nothing of it.
-  void restore(std::uint64_t messages, std::uint64_t bytes, Seq seq_max, bool clean);
+  // Before all else: what one part of the store holds for this queue. After a crash any of it may
+  // have been delivered before, though the store knows nothing of it. False if the queue has no
+  // such part.
+  bool restore(const persistence::RecoveredQueue& held, bool clean);
 
   // What holds from now on, in place of what the queue was declared with.
   void apply(const QueueSettings& settings);
@@ -51,9 +50,7 @@ class Queue {
 
   const routing::QueueEntry& entry() const { return entry_; }
   const std::string& vhost() const { return vhost_; }
-  std::uint32_t ready_count() const {
-    return static_cast<std::uint32_t>(ready_.size() + backlog_.count());
-  }
+  std::uint32_t ready_count() const { return static_cast<std::uint32_t>(main_.count()); }
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
   // What operators want of it from now on; null: nothing. See effective_arguments() for what that
@@ -103,7 +100,7 @@ class Queue {
 
   // ---- paging, queue_paging.cpp ----
   void fetched(Fetched& page, Outlet& outlet);
-  void paged_out(std::uint64_t token, Outlet& outlet);
+  void paged_out(const PagedOut& piece, Outlet& outlet);
   void store_moved(Outlet& outlet);  // more is durable than when it was put on the waiting list
   bool idle() const { return consumer_count_ == 0 && waiting_gets_.empty(); }
   bool used_since_last_asked() { return std::exchange(used_, false); }
@@ -127,29 +124,28 @@ class Queue {
   Taken refuse(const MessagePtr& message, Outlet& outlet);
   void settle_arrival(Outlet& outlet);
   void note_expiring(Outlet& outlet);
-  bool is_timed() const { return expiry_ != nullptr || lease_ms_ != kNeverDue; }
-  Ready take_ready();
+  bool is_timed() const { return expires_ || lease_ms_ != kNeverDue; }
+  // The lane whose head goes out next, if that is in memory; null: nothing can go out now.
+  Lane* next_lane() { return main_.ready.empty() ? nullptr : &main_; }
+  Lane& lane_of(const Unsettled&) { return main_; }
+  bool can_answer() const { return !main_.head_is_away(); }  // a get, now
+  Ready take_ready(Lane& lane);
   bool expires(const protocol::Message& message);
-  bool is_due(const Ready& ready, Millis now) const {
-    return ready.seq != arriving_ && expiry_->due(ready) <= now;
-  }
   void bury_expired(Outlet& outlet);
   void drop_from_head(Outlet& outlet);
-  bool wants_head(const Outlet& outlet);
-  void ensure_expiry();
-  std::uint64_t ready_bytes() const;
-  void end_sweep(Millis unread_due_ms, Outlet& outlet);
-  void sweep(Outlet& outlet);
-  bool swept(Fetched& page, Outlet& outlet);
+  bool wants_head(const Lane& lane, const Outlet& outlet) const;
+  void begin_expiry();
+  void swept(Lane& lane, Fetched& page, Outlet& outlet);
   void set_alarm(Outlet& outlet);
-  void bury(Seq seq, const MessagePtr& message, DeathReason reason, Outlet& outlet);
+  void bury(const Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason,
+            Outlet& outlet);
   QueueConsumer& add_slot();
   void free_slot(QueueConsumer& consumer);
   QueueConsumer* find(const ConsumerRef& ref);
   void list_if_able(QueueConsumer& consumer);
   void unlist(QueueConsumer& consumer);
   QueueConsumer* next_consumer();
-  void hand_over(QueueConsumer& consumer, Outlet& outlet);
+  void hand_over(Lane& lane, QueueConsumer& consumer, Outlet& outlet);
   void settle_grants(Outlet& outlet);
   void detach(QueueConsumer& consumer);
   void requeue_all(QueueConsumer& consumer, Outlet& outlet);
@@ -158,16 +154,16 @@ class Queue {
   bool redelivered(const Ready& ready) const {
     return ready.returns > 0 || ready.seq <= redelivered_to_;
   }
-  bool keeps(const protocol::Message& message) const;
-  void put_behind(Ready ready, bool stored);
-  std::uint64_t window_now() const;
-  bool refill(bool wanted, Outlet& outlet);
+  bool keeps(const Lane& lane, const protocol::Message& message) const;
+  void put_behind(Lane& lane, Ready ready, bool stored);
+  std::uint64_t window_now(bool head_is_wanted) const;
+  bool refill(Outlet& outlet);
+  bool refill(Lane& lane, bool head_is_wanted, Outlet& outlet);
   void account();
   // Persistent in a durable queue; all else is gone after a restart (C-228).
   bool is_stored(const MessagePtr& message) const {
     return entry_.durable && message->persistent();
   }
-  StoreId stored_id() const { return store_id(entry_.id); }
   bool due_for_deletion() const {
     return entry_.auto_delete && had_consumer_ && consumer_count_ == 0;
   }
@@ -178,18 +174,17 @@ class Queue {
   UnsentLimits limits_;
   Seq next_seq_ = 1;
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
-  ReadyList ready_;
-  Backlog backlog_;
+  Lane main_;
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;
-  std::unique_ptr<Expiry> expiry_;  // null: nothing here has ever had a time to live
-  Seq arriving_ = 0;                // being published: not expired before consumers were asked
+  bool expires_ = false;  // something here has, or has had, a time to live
+  std::optional<Millis> ttl_ms_;
+  Seq arriving_ = 0;  // being published: not expired before consumers were asked
   std::uint32_t delivery_limit_ = kUnlimited;  // returns beyond it are the last (C-472)
   Millis lease_ms_ = kNeverDue;                // x-expires
   Millis used_at_ms_ = 0;
   Millis alarm_ms_ = kNeverDue;  // when it is woken; an early one does no harm
   bool noted_expiring_ = false;  // the store knows that messages have a time to live of their own
-  bool wants_head_ = false;      // for other reasons than a consumer
   std::vector<Get> waiting_gets_;
   Residents* const residents_;
   std::uint64_t accounted_bytes_ = 0;  // our share of the residents

@@ -22,18 +22,20 @@ constexpr std::uint64_t kPageWindows = 2;
 
 }  // namespace
 
-void Queue::restore(std::uint64_t messages, std::uint64_t bytes, Seq seq_max, bool clean) {
-  HARRIER_CHECK(residents_ != nullptr || messages == 0);
-  next_seq_ = seq_max + 1;
-  if (!clean) redelivered_to_ = seq_max;
-  backlog_.restore(messages, bytes);
-  if (limit_) limit_->restore(bytes, seq_max);
+bool Queue::restore(const persistence::RecoveredQueue& held, bool clean) {
+  if (part_of(held.queue) != QueuePart::Main) return false;
+  HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
+  next_seq_ = held.seq_max + 1;
+  if (!clean) redelivered_to_ = held.seq_max;
+  main_.backlog.restore(held.messages, held.bytes);
+  if (limit_) limit_->restore(main_.content_bytes(), next_seq_ - 1);
+  return true;
 }
 
 // Whether a new message that the store gets may stay in memory too.
-bool Queue::keeps(const protocol::Message& message) const {
+bool Queue::keeps(const Lane& lane, const protocol::Message& message) const {
   if (residents_ == nullptr) return true;
-  const std::uint64_t held = ready_.fresh().bytes();
+  const std::uint64_t held = lane.ready.fresh().bytes();
   if (held == 0 && !available_.empty()) return true;  // it goes out at once
   const std::uint64_t then = held + message.footprint();
   if (then > residents_->window_bytes) return false;
@@ -43,38 +45,44 @@ bool Queue::keeps(const protocol::Message& message) const {
   return then <= kSmallWindowBytes;
 }
 
-void Queue::put_behind(Ready ready, bool stored) {
+void Queue::put_behind(Lane& lane, Ready ready, bool stored) {
   if (!stored) {
-    backlog_.add_unstored(std::move(ready));
+    lane.backlog.add_unstored(std::move(ready));
     return;
   }
   const bool may_catch_up = consumer_count_ > 0 && !residents_->full();
-  backlog_.add_stored(std::move(ready), may_catch_up ? residents_->window_bytes / 2 : 0);
+  lane.backlog.add_stored(std::move(ready), may_catch_up ? residents_->window_bytes / 2 : 0);
 }
 
-std::uint64_t Queue::window_now() const {
+std::uint64_t Queue::window_now(bool head_is_wanted) const {
   if (!residents_->full()) return residents_->window_bytes;
   residents_->wanted = true;
   // Consumers that can't take anything need nothing ready.
   const bool hungry =
-      !waiting_gets_.empty() || !available_.empty() || gated_count_ > 0 || wants_head_;
+      !waiting_gets_.empty() || !available_.empty() || gated_count_ > 0 || head_is_wanted;
   return hungry ? std::min(residents_->window_bytes, kSmallWindowBytes) : 0;
+}
+
+bool Queue::refill(Outlet& outlet) {
+  const bool head_is_wanted = wants_head(main_, outlet);
+  return (head_is_wanted || !idle()) && refill(main_, head_is_wanted, outlet);
 }
 
 // Ahead of the consumers: asks for more when less than half of the window is left. True if there
 // was more in memory.
-bool Queue::refill(bool wanted, Outlet& outlet) {
-  if (!wanted || backlog_.empty() || backlog_.fetching()) return false;
-  const std::uint64_t window = window_now();
-  const std::uint64_t held = ready_.fresh().bytes();
+bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
+  Backlog& backlog = lane.backlog;
+  if (backlog.empty() || backlog.fetching()) return false;
+  const std::uint64_t window = window_now(head_is_wanted);
+  const std::uint64_t held = lane.ready.fresh().bytes();
   if (window == 0 || (held > 0 && held >= window / 2)) return false;
-  if (backlog_.in_memory()) {
-    backlog_.surface(kPageWindows * window, ready_.fresh());
+  if (backlog.in_memory()) {
+    backlog.surface(kPageWindows * window, lane.ready.fresh());
     return true;
   }
-  const auto request = backlog_.next_fetch(window - held, next_seq_, outlet.durable_through());
+  const auto request = backlog.next_fetch(window - held, next_seq_, outlet.durable_through());
   if (request) {
-    outlet.fetch(stored_id(), *request);
+    outlet.fetch(lane.part, *request);
   } else if (!is_waiting_) {
     is_waiting_ = true;
     residents_->waiting.push_back(entry_.id);
@@ -83,12 +91,16 @@ bool Queue::refill(bool wanted, Outlet& outlet) {
 }
 
 void Queue::fetched(Fetched& page, Outlet& outlet) {
-  if (expiry_ && swept(page, outlet)) return;
-  std::optional<SeqRange> drop;
-  if (!backlog_.fetched(page.token, page.messages, page.next,
-                        kPageWindows * residents_->window_bytes, ready_.fresh(), drop))
+  Lane& lane = main_;
+  if (expires_ && lane.is_sweep(page.token)) {
+    swept(lane, page, outlet);
     return;
-  if (drop) outlet.drop_paged(stored_id(), drop->from, drop->up_to);
+  }
+  std::optional<SeqRange> drop;
+  if (!lane.backlog.fetched(page.token, page.messages, page.next,
+                            kPageWindows * residents_->window_bytes, lane.ready.fresh(), drop))
+    return;
+  if (drop) outlet.drop_paged(lane.part, drop->from, drop->up_to);
   deliver(outlet);
 }
 
@@ -98,7 +110,7 @@ void Queue::store_moved(Outlet& outlet) {
 }
 
 void Queue::answer_gets(Outlet& outlet) {
-  while (!waiting_gets_.empty() && (!ready_.empty() || backlog_.empty())) {
+  while (!waiting_gets_.empty() && can_answer()) {
     const Get get = waiting_gets_.front();  // out of the list first: an answer may lead to the next
     waiting_gets_.erase(waiting_gets_.begin());
     outlet.notify(get.reply.connection, Reply{get.reply, take_for(get, outlet)});
@@ -107,42 +119,40 @@ void Queue::answer_gets(Outlet& outlet) {
 
 bool Queue::evict() {
   const std::uint64_t before = accounted_bytes_;
-  if (expiry_ && !ready_.empty()) expiry_->head_due_ms = expiry_->due(ready_.front());
-  backlog_.evict(ready_.fresh());
+  main_.evict();
   if (holder_) residents_->holders.erase(*std::exchange(holder_, std::nullopt));
   account();
   return accounted_bytes_ < before;
 }
 
 bool Queue::page_out(Outlet& outlet) {
-  auto piece = backlog_.cut_piece(ready_.fresh(), residents_->window_bytes, kPieceBytes);
+  auto piece = main_.backlog.cut_piece(main_.ready.fresh(), residents_->window_bytes, kPieceBytes);
   if (piece.empty() && unstored_)
     residents_->unstored.erase(*std::exchange(unstored_, std::nullopt));
   account();
   if (piece.empty()) return false;
-  outlet.page_out(stored_id(), std::move(piece), backlog_.last_token());
+  outlet.page_out(main_.part, std::move(piece), main_.backlog.last_token());
   return true;
 }
 
-void Queue::paged_out(std::uint64_t token, Outlet& outlet) {
-  if (const auto drop = backlog_.piece_stored(token))
-    outlet.drop_paged(stored_id(), drop->from, drop->up_to);
+void Queue::paged_out(const PagedOut& piece, Outlet& outlet) {
+  if (const auto drop = main_.backlog.piece_stored(piece.token))
+    outlet.drop_paged(main_.part, drop->from, drop->up_to);
   deliver(outlet);
 }
 
 // Keeps the shard's sums and lists true.
 void Queue::account() {
   if (residents_ == nullptr) return;
-  const ReadyRun& fresh = ready_.fresh();
-  const std::uint64_t resident =
-      entry_.durable ? fresh.persistent_bytes() + backlog_.tail().bytes() : 0;
+  const std::uint64_t fresh = main_.ready.fresh().bytes();
+  const std::uint64_t resident = entry_.durable ? main_.resident_bytes() : 0;
   residents_->bytes += resident - accounted_bytes_;
   accounted_bytes_ = resident;
   if (resident > 0 && !holder_)
     holder_ = residents_->holders.insert(residents_->holders.end(), entry_.id);
   if (unstored_) return;
-  const bool beyond_window = fresh.bytes() > residents_->window_bytes && fresh.bytes() > resident;
-  if (beyond_window || !backlog_.behind().empty())
+  const bool beyond_window = fresh > residents_->window_bytes && fresh > resident;
+  if (beyond_window || !main_.backlog.behind().empty())
     unstored_ = residents_->unstored.insert(residents_->unstored.end(), entry_.id);
 }
 

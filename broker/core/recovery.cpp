@@ -222,14 +222,13 @@ class Restoration {
     const auto held = held_.find(queue.entry().id);
     if (held == held_.end()) return;  // has never had a stored message
     for (const persistence::RecoveredQueue* const part : held->second) {
-      if (part_of(part->queue) != QueuePart::Main) {
+      if (!queue.restore(*part, recovery_.clean)) {
         damaged(what + " has a part " +
                 std::to_string(static_cast<unsigned>(part_of(part->queue))) +
                 " in the store, which this version does not know; start the version that wrote it");
         continue;
       }
       result_.counts.messages += part->messages;
-      queue.restore(part->messages, part->bytes, part->seq_max, recovery_.clean);
     }
   }
 

@@ -15,9 +15,13 @@ using StoreId = persistence::QueueId;
 
 enum class QueuePart : std::uint16_t {
   Main = 0,
+  // 1 to 255: the messages of that priority level; those of level 0 are in Main.
+  LastLevel = 255,
 };
 
 inline constexpr unsigned kQueueIdBits = 48;  // ids are given one by one: for ever
+
+inline QueuePart level_part(std::uint8_t level) { return static_cast<QueuePart>(level); }
 
 inline StoreId store_id(QueueId queue, QueuePart part = QueuePart::Main) {
   return StoreId{static_cast<std::uint64_t>(part) << kQueueIdBits |

@@ -124,7 +124,7 @@ class QueueLifeTest : public testing::Test, protected Outlet {
     auto [token, messages] = std::move(pieces.front());
     pieces.pop_front();
     paged.page_out(kStored, std::move(messages), [](const persistence::Status&) {});
-    queue->paged_out(token, *this);
+    queue->paged_out({kStored, token}, *this);
   }
   std::size_t in_store(persistence::MemoryStore& which) {
     std::size_t count = 0;
@@ -359,7 +359,7 @@ TEST_F(QueueLifeTest, ARestartFindsThemAgain) {
   publish(1, true);
   make_durable();
   open();
-  queue->restore(5, 5 * persistence::content_size(*message(true)), 5, true);
+  queue->restore({kStored, 5, 5, 5 * persistence::content_size(*message(true)), {}, {}}, true);
   queue->restore_expiring();
   queue->start(*this);
   advance(99);
@@ -376,7 +376,7 @@ TEST_F(QueueLifeTest, AfterARestartTheQueuesOwnTimeGoesOn) {
   make_durable();
   advance(50);
   open();
-  queue->restore(5, 5 * persistence::content_size(*message(true)), 5, true);
+  queue->restore({kStored, 5, 5, 5 * persistence::content_size(*message(true)), {}, {}}, true);
   queue->start(*this);
   advance(49);
   EXPECT_EQ(queue->ready_count(), 5u);

@@ -125,7 +125,7 @@ class QueuePagingTest : public testing::Test, protected Outlet {
     auto [token, messages] = std::move(pieces.front());
     pieces.pop_front();
     paged.page_out(kStored, std::move(messages), [](const persistence::Status&) {});
-    queue->paged_out(token, *this);
+    queue->paged_out({kStored, token}, *this);
   }
   std::size_t in_store(persistence::MemoryStore& which) {
     std::size_t count = 0;
@@ -269,7 +269,7 @@ TEST_F(QueuePagingTest, TheLastMessagesOfAQueueThatIsBeingConsumedNeedNoFetch) {
 }
 
 TEST_F(QueuePagingTest, GetWaitsForTheStore) {
-  queue->restore(3, 3 * content_bytes, 3, true);
+  queue->restore({kStored, 3, 3, 3 * content_bytes, {}, {}}, true);
   batch.add(persistence::Enqueue{kStored, 1, message(true), 0, {}});
   batch.add(persistence::Enqueue{kStored, 2, message(true), 0, {}});
   batch.add(persistence::Enqueue{kStored, 3, message(true), 0, {}});
@@ -484,7 +484,7 @@ TEST_F(QueuePagingTest, ARestoredQueueIsAllInTheStore) {
     batch.add(persistence::Enqueue{kStored, seq, message(true), 0, {}});
   batch.add(persistence::Requeue{kStored, 5, 2});
   make_durable();
-  queue->restore(3, 3 * content_bytes, 12, true);
+  queue->restore({kStored, 12, 3, 3 * content_bytes, {}, {}}, true);
   EXPECT_EQ(queue->ready_count(), 3u);
   EXPECT_TRUE(queue->may_delete(false, true));
   EXPECT_TRUE(fetches.empty());
@@ -499,7 +499,7 @@ TEST_F(QueuePagingTest, AfterACrashEverythingMayHaveBeenDeliveredBefore) {
   for (const Seq seq : {1u, 2u})
     batch.add(persistence::Enqueue{kStored, seq, message(true), 0, {}});
   make_durable();
-  queue->restore(2, 2 * content_bytes, 2, false);
+  queue->restore({kStored, 2, 2, 2 * content_bytes, {}, {}}, false);
   publish("p");
   make_durable();
   consume('a', 2);
