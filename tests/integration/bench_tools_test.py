@@ -116,5 +116,69 @@ class Growth(unittest.TestCase):
         self.assertIn("failed: queues, transient", error)
 
 
+class Features(unittest.TestCase):
+    def test_compares_with_plain_queues(self):
+        with tempfile.TemporaryDirectory() as folder:
+            code, out, error = tool("features", "--only", "queue-ttl,dead-letters", "--runs", "1",
+                                    "--duration", "1", "--warmup", "0.1", "--output", folder)
+            self.assertEqual(code, 0, error)
+            results = json.loads((Path(folder) / "features.json").read_text())
+        self.assertEqual(results["failures"], [])
+        self.assertEqual(list(results["flows"]), ["transient", "persistent"])
+        for flow, entries in results["flows"].items():
+            self.assertEqual(list(entries), ["plain", "queue-ttl", "dead-letters"])
+            self.assertEqual(entries["plain"]["share"], 1)
+            for name, entry in entries.items():
+                self.assertGreater(entry["rate"], 0)
+                self.assertIn(f"| {flow} | {name} |", out)
+
+    def test_what_the_broker_refuses_is_a_failure(self):
+        with tempfile.TemporaryDirectory() as folder:
+            code, out, _ = tool("features", "--only", "plain", "--size", "1", "--runs", "1",
+                                "--flows", "transient", "--output", folder)
+        self.assertEqual(code, 1)
+        self.assertIn("Not measured:", out)
+
+    def test_says_how_long_it_takes_and_what_is_wrong(self):
+        code, out, error = tool("features", "--dry-run", "--only", "stream", "--runs", "1")
+        self.assertEqual((code, out), (0, ""))
+        self.assertRegex(error, r"2 kinds of queues with 2 flows, 1 runs each: about \d+ s")
+        for arguments in (("--only", "nothing"), ("--flows", "nothing"), ("--duration", "0")):
+            code, _, error = tool("features", *arguments)
+            self.assertEqual(code, 2, error)
+
+
+class Overload(unittest.TestCase):
+    def run_short(self, *arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            code, out, error = tool("overload", "--capacity", "2000", "--seconds", "2",
+                                    "--publishers", "2", "--output", folder, *arguments)
+            return code, out, error, json.loads((Path(folder) / "overload.json").read_text())
+
+    def test_accounts_for_everything(self):
+        code, out, error, result = self.run_short("--memory-max", "100000")
+        self.assertEqual(code, 0, error)
+        figures = result["figures"]
+        self.assertEqual(figures["offered_per_s"], 6000)
+        self.assertEqual(figures["accepted"], figures["received"])
+        self.assertGreater(figures["accepted"], 0)
+        self.assertGreater(figures["confirm_p99_us"], 0)
+        self.assertGreater(len(result["memory"]), 10)
+        self.assertGreaterEqual(figures["rss_peak_bytes"], figures["anonymous_peak_bytes"])
+        self.assertIn("accepted in all", out)
+
+    def test_too_much_memory_is_a_failure(self):
+        code, _, error, _ = self.run_short("--memory-max", "0.1")
+        self.assertEqual(code, 1)
+        self.assertIn("failed: more than", error)
+
+    def test_finds_the_capacity_by_itself(self):
+        with tempfile.TemporaryDirectory() as folder:
+            code, _, error = tool("overload", "--find", "1", "--seconds", "1", "--memory-max",
+                                  "100000", "--output", folder)
+        self.assertEqual(code, 0, error)
+        self.assertRegex(error, r"capacity [\d,.]+/s; offering [\d,.]+/s")
+
+
 if __name__ == "__main__":
     harness.main()
