@@ -20,6 +20,13 @@
 namespace harrier::persistence {
 namespace {
 
+// The broker may keep a queue's messages in several parts, each a queue of its own to the store:
+// the queue's id stands in the lower 48 bits of each part's (docs/storage-format.md).
+QueueId owner_of(QueueId part) {
+  constexpr std::uint64_t kOwnerMask = (std::uint64_t{1} << 48) - 1;
+  return QueueId{static_cast<std::uint64_t>(part) & kOwnerMask};
+}
+
 std::string quoted(const Define& definition) {
   return "'" + definition.name + "' in vhost '" + definition.vhost + "'";
 }
@@ -150,15 +157,16 @@ void Inspector::read_queues() {
   std::map<QueueId, std::size_t> place;
   for (std::size_t i = 0; i < out_.queues.size(); ++i) place.emplace(out_.queues[i].id, i);
   for (const RecoveredQueue& each : counted) {
-    auto at = place.find(each.queue);
+    const QueueId owner = owner_of(each.queue);
+    auto at = place.find(owner);
     if (at == place.end()) {
-      at = place.emplace(each.queue, out_.queues.size()).first;
-      out_.queues.emplace_back().id = each.queue;
+      at = place.emplace(owner, out_.queues.size()).first;
+      out_.queues.emplace_back().id = owner;
     }
     Inspection::Queue& queue = out_.queues[at->second];
-    queue.messages = each.messages;
-    queue.bytes = each.bytes;
-    queue.seq_max = each.seq_max;
+    queue.messages += each.messages;
+    queue.bytes += each.bytes;
+    queue.seq_max = std::max(queue.seq_max, each.seq_max);
   }
   std::ranges::sort(out_.queues, {}, [](const Inspection::Queue& queue) {
     return std::tuple(!queue.defined, queue.vhost, queue.name, queue.id);

@@ -120,6 +120,29 @@ TEST_F(BackupTest, HalfACheckpointAloneIsDamage) {
   EXPECT_FALSE(LmdbStore::open(settings_, store).ok());
 }
 
+TEST_F(BackupTest, AnInspectionCountsThePartsOfAQueueTogether) {
+  constexpr QueueId kPart{std::uint64_t{3} << 48 | static_cast<std::uint64_t>(kQueue)};
+  {
+    std::unique_ptr<LmdbStore> store;
+    ASSERT_OK(LmdbStore::open(settings_, store));
+    Recovery nothing;
+    ASSERT_OK(store->recover(nothing));
+    protocol::Properties properties;
+    properties.delivery_mode = std::uint8_t{2};
+    const auto message = protocol::Message::create("", "q", properties.encode(), {});
+    WriteBatch batch;
+    batch.add(Enqueue{kQueue, 1, message, 0, {}});
+    batch.add(Enqueue{kPart, 2, message, 0, {}});
+    store->commit(std::move(batch), [](const Status& status) { EXPECT_TRUE(status.ok()); });
+  }
+  Inspection found;
+  ASSERT_OK(inspect(data_, true, found));
+  ASSERT_EQ(found.queues.size(), 1u);
+  EXPECT_EQ(found.queues[0].id, kQueue);
+  EXPECT_EQ(found.queues[0].messages, 2u);
+  EXPECT_EQ(found.queues[0].seq_max, 2u);
+}
+
 TEST_F(BackupTest, BesideARunningBrokerItWaitsForTheOtherHalf) {
   fill_and_kill(5);
   {
