@@ -228,6 +228,8 @@ constexpr Rule kRules[] = {
     {"x-max-in-memory-bytes", kQuorum, [](Arg a, Out s) { s.max_in_memory_bytes = a.count(); }},
     {"x-max-priority", kClassic,
      [](Arg a, Out s) { s.max_priority = static_cast<int>(a.integer(0, kQueuePriorityMax)); }},
+    {"x-priority-ageing-ms", kClassic | kQuorum,
+     [](Arg a, Out s) { s.priority_ageing_ms = a.milliseconds(0); }},
     {"x-overflow", kClassic | kQuorum, read_overflow},
     {"x-queue-mode", kClassic, read_queue_mode},
     {"x-queue-version", kClassic, read_queue_version},

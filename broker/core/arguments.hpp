@@ -48,6 +48,7 @@ struct QueueSettings {
   std::optional<std::string> dead_letter_routing_key;
   std::optional<DeadLetterStrategy> dead_letter_strategy;
   std::optional<int> max_priority;  // present: a priority queue with levels 0..max_priority (C-456)
+  std::optional<std::int64_t> priority_ageing_ms;  // our own; 0 is none
   bool single_active_consumer = false;
   std::optional<std::int64_t> delivery_limit;  // any negative value is unlimited (C-472)
   std::optional<std::int64_t> consumer_timeout_ms;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "broker/core/ids.hpp"
 #include "protocol/field_table.hpp"
@@ -17,8 +18,9 @@ struct QueueInfo {
   std::string vhost;
   std::string name;
   std::uint64_t messages_ready = 0;
-  std::uint64_t messages_paged = 0;  // ready ones that are in the store only
-  std::uint64_t resident_bytes = 0;  // memory of ready ones that are in the store too
+  std::vector<std::uint64_t> ready_by_level;  // of a queue with priorities, from level 0 on
+  std::uint64_t messages_paged = 0;           // ready ones that are in the store only
+  std::uint64_t resident_bytes = 0;           // memory of ready ones that are in the store too
   std::uint64_t messages_unacknowledged = 0;
   std::uint64_t messages_published = 0;  // since the queue exists
   std::uint32_t consumers = 0;

@@ -24,9 +24,25 @@ std::uint64_t Lane::content_bytes() const {
   return bytes;
 }
 
+void Lane::put_behind(Ready message, bool stored, std::uint64_t tail_bytes_max) {
+  if (backlog.empty()) backlog_since_ms_ = message.enqueued_ms;
+  if (stored) {
+    backlog.add_stored(std::move(message), tail_bytes_max);
+  } else {
+    backlog.add_unstored(std::move(message));
+  }
+}
+
 void Lane::evict() {
+  if (!ready.fresh().empty()) backlog_since_ms_ = ready.fresh().front().enqueued_ms;
   if (expiry && !ready.empty()) expiry->head_due_ms = expiry->due(ready.front());
   backlog.evict(ready.fresh());
+}
+
+std::vector<persistence::StoredMessage> Lane::cut_piece(std::uint64_t window_bytes,
+                                                        std::uint64_t bytes_max) {
+  if (!ready.fresh().empty()) backlog_since_ms_ = ready.fresh().front().enqueued_ms;
+  return backlog.cut_piece(ready.fresh(), window_bytes, bytes_max);
 }
 
 void Lane::purge(Seq next_seq, Outlet& outlet) {

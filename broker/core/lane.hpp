@@ -7,6 +7,7 @@
 // comes back as a value, and its queue buries it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -43,8 +44,20 @@ class Lane {
     return ready.fresh().persistent_bytes() + backlog.tail().bytes();
   }
 
+  // When the head came; of one that is in the store only, a time that is not later.
+  Millis head_since_ms() const {
+    return ready.empty() ? backlog_since_ms_ : ready.front().enqueued_ms;
+  }
+  void taken(const Ready& head) {  // by who wants to know head_since_ms()
+    backlog_since_ms_ = std::max(backlog_since_ms_, head.enqueued_ms);
+  }
+
+  void put_behind(Ready message, bool stored, std::uint64_t tail_bytes_max);
   // Out of memory goes what the store has.
   void evict();
+  // See Backlog.
+  std::vector<persistence::StoredMessage> cut_piece(std::uint64_t window_bytes,
+                                                    std::uint64_t bytes_max);
   // Nothing is left; the store is told of each that was in memory, and of the rest at once.
   void purge(Seq next_seq, Outlet& outlet);
 
@@ -71,6 +84,7 @@ class Lane {
   void end_sweep(Millis unread_due_ms, Outlet& outlet);
 
   const bool pages_;
+  Millis backlog_since_ms_ = 0;  // nothing behind the head came earlier
 };
 
 }  // namespace harrier::broker

@@ -32,7 +32,12 @@ QueueInfo Queue::info() const {
   info.vhost = vhost_;
   info.name = entry_.name;
   info.messages_ready = ready_count();
-  info.messages_paged = main_.backlog.paged();
+  if (priorities_.kind != PriorityRule::Kind::None)
+    info.ready_by_level.resize(priorities_.highest + 1u);
+  for_each_occupied([&](const Lane& lane) {
+    info.messages_paged += lane.backlog.paged();
+    if (lane.level < info.ready_by_level.size()) info.ready_by_level[lane.level] = lane.count();
+  });
   info.resident_bytes = accounted_bytes_;
   info.messages_published = next_seq_ - 1;
   info.consumers = consumer_count_;
@@ -50,7 +55,7 @@ QueueInfo Queue::info() const {
 
 Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
-  Lane& lane = main_;
+  Lane& lane = lane_at(priorities_.level_of(*message));
   const Seq seq = next_seq_++;
   const bool stored = is_stored(message);
   const Millis now = outlet.unix_ms();
@@ -66,6 +71,7 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
   if (lane.backlog.empty() && (!stored || keeps(lane, *message))) {
     if (expiring) lane.expiry->came({seq, message, 0, now});
     lane.ready.push({seq, std::move(message), 0, now});
+    changed(lane);
     arriving_ = seq;
     deliver(outlet);
     arriving_ = 0;
@@ -90,9 +96,9 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
   if (settle.outcome == Outcome::Requeue) {
     put_back(settle.seq, std::move(*taken), outlet);
   } else if (settle.outcome == Outcome::Discard) {
-    bury(lane_of(*taken), settle.seq, taken->message, DeathReason::Rejected, outlet);
+    bury(lane_at(taken->level), settle.seq, taken->message, DeathReason::Rejected, outlet);
   } else if (is_stored(taken->message)) {
-    outlet.record(persistence::Settle{lane_of(*taken).part, settle.seq});
+    outlet.record(persistence::Settle{lane_at(taken->level).part, settle.seq});
   }
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
     free_slot(consumer);
@@ -106,7 +112,7 @@ std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
   if (waiting_gets_.empty() && can_answer()) {
     GetResult result = take_for(get, outlet);
     if (residents_ != nullptr) {
-      refill(main_, false, outlet);
+      refill(true, outlet);
       account();
     }
     if (is_timed()) set_alarm(outlet);
@@ -218,7 +224,7 @@ void Queue::deliver(Outlet& outlet) {
       hand_over(*lane, *consumer, outlet);
     }
     if (limit_) drop_from_head(outlet);
-  } while (refill(outlet));
+  } while (refill(!idle(), outlet));
   if (gated_count_ > 0) settle_grants(outlet);
   account();
   if (is_timed()) set_alarm(outlet);
@@ -277,7 +283,10 @@ void Queue::settle_grants(Outlet& outlet) {
 
 std::uint32_t Queue::purge(Outlet& outlet) {
   const std::uint32_t count = ready_count();
-  main_.purge(next_seq_, outlet);
+  for_each_lane([&](Lane& lane) {
+    lane.purge(next_seq_, outlet);
+    changed(lane);
+  });
   if (limit_) limit_->emptied();
   deliver(outlet);  // whoever waits for a message learns that there is none
   return count;
@@ -319,8 +328,10 @@ void Queue::close(Outlet& outlet) {
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
-  if (entry_.durable) outlet.record(persistence::DropQueue{main_.part});
-  if (main_.backlog.has_paged_out()) outlet.drop_paged(main_.part, 0, next_seq_ - 1);
+  for_each_lane([&](Lane& lane) {
+    if (entry_.durable) outlet.record(persistence::DropQueue{lane.part});
+    if (lane.backlog.has_paged_out()) outlet.drop_paged(lane.part, 0, next_seq_ - 1);
+  });
 }
 
 QueueConsumer& Queue::add_slot() {

@@ -23,6 +23,7 @@
 #include "broker/core/info.hpp"
 #include "broker/core/lane.hpp"
 #include "broker/core/length_limit.hpp"
+#include "broker/core/levels.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/residents.hpp"
 #include "persistence/message_store.hpp"
@@ -50,7 +51,9 @@ class Queue {
 
   const routing::QueueEntry& entry() const { return entry_; }
   const std::string& vhost() const { return vhost_; }
-  std::uint32_t ready_count() const { return static_cast<std::uint32_t>(main_.count()); }
+  std::uint32_t ready_count() const {
+    return static_cast<std::uint32_t>(levels_ ? levels_->count() : main_.count());
+  }
   std::uint32_t consumer_count() const { return consumer_count_; }
   QueueInfo info() const;
   // What operators want of it from now on; null: nothing. See effective_arguments() for what that
@@ -125,15 +128,53 @@ class Queue {
   void settle_arrival(Outlet& outlet);
   void note_expiring(Outlet& outlet);
   bool is_timed() const { return expires_ || lease_ms_ != kNeverDue; }
-  // The lane whose head goes out next, if that is in memory; null: nothing can go out now.
-  Lane* next_lane() { return main_.ready.empty() ? nullptr : &main_; }
-  Lane& lane_of(const Unsettled&) { return main_; }
-  bool can_answer() const { return !main_.head_is_away(); }  // a get, now
+  // ---- queue_levels.cpp ----
+  // Made when it is first used.
+  Lane& lane_at(std::uint8_t level) { return level == 0 ? main_ : upper_lane(level); }
+  Lane& upper_lane(std::uint8_t level);
+  Lane* lane_of(StoreId part);  // null: there is none
+  template <class Visit>
+  void for_each_lane(Visit&& visit) {
+    levels_ ? levels_->for_each(visit) : visit(main_);
+  }
+  template <class Visit>
+  void for_each_occupied(Visit&& visit) {
+    levels_ ? levels_->for_each_occupied(visit) : visit(main_);
+  }
+  template <class Visit>
+  void for_each_occupied(Visit&& visit) const {
+    levels_ ? levels_->for_each_occupied(visit) : visit(main_);
+  }
+  void changed(const Lane& lane) {
+    if (levels_) levels_->changed(lane);
+  }
+  // The lane whose head goes out next, wherever that is; null: nothing is left.
+  Lane* lane_in_turn() const { return levels_->next(priorities_); }
+  // The same if that is in memory; null: nothing can go out now.
+  Lane* next_lane() {
+    Lane* const lane = levels_ ? lane_in_turn() : &main_;
+    return lane == nullptr || lane->ready.empty() ? nullptr : lane;
+  }
+  // Whether a get can be answered now.
+  bool can_answer() const {
+    const Lane* const lane = levels_ ? lane_in_turn() : &main_;
+    return lane == nullptr || !lane->head_is_away();
+  }
+  // The lane that gives way when there is too much.
+  Lane& lane_to_drop() {
+    Lane* const lane = levels_ ? levels_->lowest_occupied() : nullptr;
+    return lane == nullptr ? main_ : *lane;
+  }
+  bool refill_levels(bool wanted, Outlet& outlet);
+  void trim_levels();
+  std::uint64_t content_bytes() const;
+
   Ready take_ready(Lane& lane);
+  Ready remove_head(Lane& lane);
   bool expires(const protocol::Message& message);
   void bury_expired(Outlet& outlet);
   void drop_from_head(Outlet& outlet);
-  bool wants_head(const Lane& lane, const Outlet& outlet) const;
+  bool wants_head(const Lane& lane, const Outlet& outlet);
   void begin_expiry();
   void swept(Lane& lane, Fetched& page, Outlet& outlet);
   void set_alarm(Outlet& outlet);
@@ -157,7 +198,7 @@ class Queue {
   bool keeps(const Lane& lane, const protocol::Message& message) const;
   void put_behind(Lane& lane, Ready ready, bool stored);
   std::uint64_t window_now(bool head_is_wanted) const;
-  bool refill(Outlet& outlet);
+  bool refill(bool wanted, Outlet& outlet);
   bool refill(Lane& lane, bool head_is_wanted, Outlet& outlet);
   void account();
   // Persistent in a durable queue; all else is gone after a restart (C-228).
@@ -174,7 +215,9 @@ class Queue {
   UnsentLimits limits_;
   Seq next_seq_ = 1;
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
-  Lane main_;
+  Lane main_;               // level 0: of most queues all there is
+  PriorityRule priorities_;
+  std::unique_ptr<Levels> levels_;             // null: nothing above level 0 has ever come
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;
   bool expires_ = false;  // something here has, or has had, a time to live

@@ -18,6 +18,7 @@ constexpr std::int64_t kQuorumDeliveryLimit = 20;
 }  // namespace
 
 void Queue::apply(const QueueSettings& settings) {
+  priorities_ = priority_rule(settings);
   dead_letters_.reset();
   if (settings.dead_letter_exchange) {
     dead_letters_ = std::make_unique<DeadLetters>(
@@ -27,7 +28,7 @@ void Queue::apply(const QueueSettings& settings) {
   if (settings.max_length || settings.max_length_bytes) {
     limit_ = std::make_unique<LengthLimit>(settings.max_length, settings.max_length_bytes,
                                            settings.overflow.value_or(Overflow::DropHead));
-    limit_->restore(main_.content_bytes(), next_seq_ - 1);
+    limit_->restore(content_bytes(), next_seq_ - 1);
   }
   ttl_ms_ = settings.message_ttl_ms;
   if (ttl_ms_ || expires_) begin_expiry();
@@ -49,7 +50,16 @@ Queue::Taken Queue::refuse(const MessagePtr& message, Outlet& outlet) {
 }
 
 Ready Queue::take_ready(Lane& lane) {
+  if (levels_) levels_->served(lane);
+  return remove_head(lane);
+}
+
+Ready Queue::remove_head(Lane& lane) {
   Ready ready = lane.ready.pop();
+  if (levels_) {
+    lane.taken(ready);
+    levels_->changed(lane);
+  }
   if (limit_) limit_->left(ready.seq, *ready.message);
   if (expires_) lane.expiry->left(ready);
   return ready;
@@ -57,7 +67,7 @@ Ready Queue::take_ready(Lane& lane) {
 
 // Every way back to the ready messages: to the position where it was (C-352).
 void Queue::put_back(Seq seq, Unsettled unsettled, Outlet& outlet) {
-  Lane& lane = lane_of(unsettled);
+  Lane& lane = lane_at(unsettled.level);
   Ready ready{seq, std::move(unsettled.message), unsettled.returns + 1, unsettled.enqueued_ms};
   if (ready.returns > delivery_limit_) {
     bury(lane, seq, ready.message, DeathReason::DeliveryLimit, outlet);
@@ -67,6 +77,7 @@ void Queue::put_back(Seq seq, Unsettled unsettled, Outlet& outlet) {
   if (limit_) limit_->came(seq, *ready.message);
   if (expires_) lane.expiry->came(ready);
   lane.ready.put_back(std::move(ready));
+  changed(lane);
 }
 
 // Every way out but acknowledgement, purge and deletion. The store loses the message together with
@@ -83,18 +94,22 @@ void Queue::bury(const Lane& lane, Seq seq, const MessagePtr& message, DeathReas
 
 // ---- too many ----
 
-// From the front, after consumers took what they could (C-449, C-450).
+// From the front, after consumers took what they could (C-449, C-450); the lowest level first
+// (C-453).
 void Queue::drop_from_head(Outlet& outlet) {
-  while (!main_.ready.empty() && limit_->exceeded(ready_count())) {
-    const Ready ready = take_ready(main_);
-    bury(main_, ready.seq, ready.message, DeathReason::MaxLength, outlet);
+  while (limit_->exceeded(ready_count())) {
+    Lane& lane = lane_to_drop();
+    if (lane.ready.empty()) return;
+    const Ready ready = remove_head(lane);
+    bury(lane, ready.seq, ready.message, DeathReason::MaxLength, outlet);
   }
 }
 
 // The next message is in the store only, and there is something to be done with it though nobody
 // consumes.
-bool Queue::wants_head(const Lane& lane, const Outlet& outlet) const {
-  return (limit_ && lane.head_is_away() && limit_->exceeded(ready_count())) ||
+bool Queue::wants_head(const Lane& lane, const Outlet& outlet) {
+  return (limit_ && lane.head_is_away() && limit_->exceeded(ready_count()) &&
+          &lane == &lane_to_drop()) ||
          (expires_ && lane.head_is_due(outlet.unix_ms()));
 }
 
@@ -102,7 +117,7 @@ bool Queue::wants_head(const Lane& lane, const Outlet& outlet) const {
 
 void Queue::begin_expiry() {
   expires_ = true;
-  main_.begin_expiry(ttl_ms_);
+  for_each_lane([this](Lane& lane) { lane.begin_expiry(ttl_ms_); });
 }
 
 // Whether anything here can expire, now that this message comes.
@@ -120,7 +135,7 @@ void Queue::note_expiring(Outlet& outlet) {
 void Queue::restore_expiring() {
   noted_expiring_ = true;
   begin_expiry();
-  main_.expiry->suspect(next_seq_ - 1);
+  for_each_lane([this](Lane& lane) { lane.expiry->suspect(next_seq_ - 1); });
 }
 
 // With a time to live of 0 it was for those who could take it at once (C-442).
@@ -131,10 +146,13 @@ void Queue::settle_arrival(Outlet& outlet) {
 
 // In the order of the queue (C-433). Who has expired is never handed out (C-440).
 void Queue::bury_expired(Outlet& outlet) {
-  for (const Ready& ready : main_.take_expired(arriving_, outlet)) {
-    if (limit_) limit_->left(ready.seq, *ready.message);
-    bury(main_, ready.seq, ready.message, DeathReason::Expired, outlet);
-  }
+  for_each_occupied([&](Lane& lane) {
+    for (const Ready& ready : lane.take_expired(arriving_, outlet)) {
+      if (limit_) limit_->left(ready.seq, *ready.message);
+      bury(lane, ready.seq, ready.message, DeathReason::Expired, outlet);
+    }
+    changed(lane);
+  });
 }
 
 void Queue::swept(Lane& lane, Fetched& page, Outlet& outlet) {
@@ -142,6 +160,7 @@ void Queue::swept(Lane& lane, Fetched& page, Outlet& outlet) {
     if (limit_) limit_->left(stored.seq, *stored.message);
     bury(lane, stored.seq, stored.message, DeathReason::Expired, outlet);
   }
+  changed(lane);
   lane.sweep(next_seq_, outlet);
   deliver(outlet);
 }
@@ -170,7 +189,7 @@ bool Queue::wake(Outlet& outlet) {
   if (used_at_ms_ == 0) used_at_ms_ = outlet.unix_ms();
   if (lease_ms_ != kNeverDue && consumer_count_ == 0 && outlet.unix_ms() >= used_at_ms_ + lease_ms_)
     return true;
-  if (expires_) main_.sweep(next_seq_, outlet);
+  if (expires_) for_each_occupied([&](Lane& lane) { lane.sweep(next_seq_, outlet); });
   deliver(outlet);
   return false;
 }
@@ -180,7 +199,8 @@ bool Queue::wake(Outlet& outlet) {
 void Queue::set_alarm(Outlet& outlet) {
   Millis next = kNeverDue;
   if (lease_ms_ != kNeverDue && consumer_count_ == 0) next = used_at_ms_ + lease_ms_;
-  if (expires_) next = std::min(next, main_.next_due(is_waiting_));
+  if (expires_)
+    for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
   if (next >= alarm_ms_) return;
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, next), next);
 }

@@ -23,19 +23,23 @@ constexpr std::uint64_t kPageWindows = 2;
 }  // namespace
 
 bool Queue::restore(const persistence::RecoveredQueue& held, bool clean) {
-  if (part_of(held.queue) != QueuePart::Main) return false;
+  const auto part = static_cast<unsigned>(part_of(held.queue));
+  if (part > priorities_.highest) return false;
   HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
-  next_seq_ = held.seq_max + 1;
-  if (!clean) redelivered_to_ = held.seq_max;
-  main_.backlog.restore(held.messages, held.bytes);
-  if (limit_) limit_->restore(main_.content_bytes(), next_seq_ - 1);
+  Lane& lane = lane_at(static_cast<std::uint8_t>(part));
+  next_seq_ = std::max(next_seq_, held.seq_max + 1);
+  if (!clean) redelivered_to_ = std::max(redelivered_to_, held.seq_max);
+  lane.backlog.restore(held.messages, held.bytes);
+  changed(lane);
+  if (limit_) limit_->restore(content_bytes(), next_seq_ - 1);
   return true;
 }
 
 // Whether a new message that the store gets may stay in memory too.
 bool Queue::keeps(const Lane& lane, const protocol::Message& message) const {
   if (residents_ == nullptr) return true;
-  const std::uint64_t held = lane.ready.fresh().bytes();
+  const std::uint64_t held =
+      levels_ ? levels_->fresh_bytes_from(lane.level) : lane.ready.fresh().bytes();
   if (held == 0 && !available_.empty()) return true;  // it goes out at once
   const std::uint64_t then = held + message.footprint();
   if (then > residents_->window_bytes) return false;
@@ -46,12 +50,16 @@ bool Queue::keeps(const Lane& lane, const protocol::Message& message) const {
 }
 
 void Queue::put_behind(Lane& lane, Ready ready, bool stored) {
-  if (!stored) {
-    lane.backlog.add_unstored(std::move(ready));
-    return;
+  std::uint64_t tail_bytes_max = 0;
+  if (stored && consumer_count_ > 0 && !residents_->full()) {
+    tail_bytes_max = residents_->window_bytes / 2;
+    if (levels_) {
+      const std::uint64_t others = levels_->tail_bytes() - lane.backlog.tail().bytes();
+      tail_bytes_max -= std::min(tail_bytes_max, others);
+    }
   }
-  const bool may_catch_up = consumer_count_ > 0 && !residents_->full();
-  lane.backlog.add_stored(std::move(ready), may_catch_up ? residents_->window_bytes / 2 : 0);
+  lane.put_behind(std::move(ready), stored, tail_bytes_max);
+  changed(lane);
 }
 
 std::uint64_t Queue::window_now(bool head_is_wanted) const {
@@ -63,9 +71,10 @@ std::uint64_t Queue::window_now(bool head_is_wanted) const {
   return hungry ? std::min(residents_->window_bytes, kSmallWindowBytes) : 0;
 }
 
-bool Queue::refill(Outlet& outlet) {
+bool Queue::refill(bool wanted, Outlet& outlet) {
+  if (levels_) return refill_levels(wanted, outlet);
   const bool head_is_wanted = wants_head(main_, outlet);
-  return (head_is_wanted || !idle()) && refill(main_, head_is_wanted, outlet);
+  return (head_is_wanted || wanted) && refill(main_, head_is_wanted, outlet);
 }
 
 // Ahead of the consumers: asks for more when less than half of the window is left. True if there
@@ -73,11 +82,13 @@ bool Queue::refill(Outlet& outlet) {
 bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
   Backlog& backlog = lane.backlog;
   if (backlog.empty() || backlog.fetching()) return false;
-  const std::uint64_t window = window_now(head_is_wanted);
+  std::uint64_t window = window_now(head_is_wanted);
+  if (levels_) window = levels_->share(lane, window);
   const std::uint64_t held = lane.ready.fresh().bytes();
   if (window == 0 || (held > 0 && held >= window / 2)) return false;
   if (backlog.in_memory()) {
     backlog.surface(kPageWindows * window, lane.ready.fresh());
+    changed(lane);
     return true;
   }
   const auto request = backlog.next_fetch(window - held, next_seq_, outlet.durable_through());
@@ -91,7 +102,9 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
 }
 
 void Queue::fetched(Fetched& page, Outlet& outlet) {
-  Lane& lane = main_;
+  Lane* const of = lane_of(page.part);
+  HARRIER_CHECK(of != nullptr);
+  Lane& lane = *of;
   if (expires_ && lane.is_sweep(page.token)) {
     swept(lane, page, outlet);
     return;
@@ -100,6 +113,7 @@ void Queue::fetched(Fetched& page, Outlet& outlet) {
   if (!lane.backlog.fetched(page.token, page.messages, page.next,
                             kPageWindows * residents_->window_bytes, lane.ready.fresh(), drop))
     return;
+  changed(lane);
   if (drop) outlet.drop_paged(lane.part, drop->from, drop->up_to);
   deliver(outlet);
 }
@@ -119,40 +133,49 @@ void Queue::answer_gets(Outlet& outlet) {
 
 bool Queue::evict() {
   const std::uint64_t before = accounted_bytes_;
-  main_.evict();
+  for_each_occupied([this](Lane& lane) {
+    lane.evict();
+    changed(lane);
+  });
   if (holder_) residents_->holders.erase(*std::exchange(holder_, std::nullopt));
   account();
   return accounted_bytes_ < before;
 }
 
 bool Queue::page_out(Outlet& outlet) {
-  auto piece = main_.backlog.cut_piece(main_.ready.fresh(), residents_->window_bytes, kPieceBytes);
+  Lane* from = &main_;
+  auto piece = levels_ ? levels_->cut_piece(residents_->window_bytes, kPieceBytes, from)
+                       : main_.cut_piece(residents_->window_bytes, kPieceBytes);
   if (piece.empty() && unstored_)
     residents_->unstored.erase(*std::exchange(unstored_, std::nullopt));
   account();
   if (piece.empty()) return false;
-  outlet.page_out(main_.part, std::move(piece), main_.backlog.last_token());
+  outlet.page_out(from->part, std::move(piece), from->backlog.last_token());
   return true;
 }
 
 void Queue::paged_out(const PagedOut& piece, Outlet& outlet) {
-  if (const auto drop = main_.backlog.piece_stored(piece.token))
-    outlet.drop_paged(main_.part, drop->from, drop->up_to);
+  Lane* const lane = lane_of(piece.part);
+  HARRIER_CHECK(lane != nullptr);
+  if (const auto drop = lane->backlog.piece_stored(piece.token))
+    outlet.drop_paged(lane->part, drop->from, drop->up_to);
   deliver(outlet);
 }
 
 // Keeps the shard's sums and lists true.
 void Queue::account() {
   if (residents_ == nullptr) return;
-  const std::uint64_t fresh = main_.ready.fresh().bytes();
-  const std::uint64_t resident = entry_.durable ? main_.resident_bytes() : 0;
+  if (levels_ && entry_.durable) trim_levels();
+  const std::uint64_t fresh = levels_ ? levels_->fresh_bytes() : main_.ready.fresh().bytes();
+  const std::uint64_t held = levels_ ? levels_->resident_bytes() : main_.resident_bytes();
+  const std::uint64_t resident = entry_.durable ? held : 0;
   residents_->bytes += resident - accounted_bytes_;
   accounted_bytes_ = resident;
   if (resident > 0 && !holder_)
     holder_ = residents_->holders.insert(residents_->holders.end(), entry_.id);
   if (unstored_) return;
   const bool beyond_window = fresh > residents_->window_bytes && fresh > resident;
-  if (beyond_window || !main_.backlog.behind().empty())
+  if (beyond_window || (levels_ ? levels_->any_behind() : !main_.backlog.behind().empty()))
     unstored_ = residents_->unstored.insert(residents_->unstored.end(), entry_.id);
 }
 

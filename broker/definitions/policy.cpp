@@ -99,7 +99,7 @@ constexpr std::array kKeys = {
     queue_key("delayed-retry-max", kCount, is_between<0>),
     queue_key("delayed-retry-strategy", "fixed, linear or exponential", is_retry_strategy),
     queue_key("delayed-retry-jitter", kSwitch, is_switch),
-    queue_key("priority-ageing-ms", kCount, is_between<0>),
+    queue_key("priority-ageing-ms", kMilliseconds, is_between<0, kMillisecondsMax>),
     queue_key("redeclare", "strict or adopt", is_redeclare),
     PolicyKey{"message-deduplication", true, true, false, Merge::First, true, kSwitch, is_switch},
     PolicyKey{"cache-size", true, true, false, Merge::First, true, kCount, is_between<0>},

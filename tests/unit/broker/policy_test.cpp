@@ -205,6 +205,9 @@ TEST(PolicyKeys, C519_HaveTypesAndRanges) {
   EXPECT_FALSE(good(Table().add("alternate-exchange", std::string(256, 'x'))));
   EXPECT_TRUE(good(Table().add_int64("max-length", 5), true));
   EXPECT_FALSE(good(Table().add("max-age", "7D"), true));
+  EXPECT_FALSE(good(Table().add_int64("max-priority", 5)));  // C-460
+  EXPECT_TRUE(good(Table().add_int64("priority-ageing-ms", 0)));
+  EXPECT_FALSE(good(Table().add_int64("priority-ageing-ms", 315'360'000'001)));
 }
 
 }  // namespace

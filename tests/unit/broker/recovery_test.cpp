@@ -419,6 +419,48 @@ TEST_F(RecoveryTest, PositionsGoOnAfterThoseOfBefore) {
   EXPECT_EQ(after.queues[0].seq_max, 42u);
 }
 
+// C-456: each level is a part of the queue in the store.
+TEST_F(RecoveryTest, EveryLevelOfAQueueWithPrioritiesComesBackAndGoes) {
+  restart(1);
+  DeclareQueue change;
+  change.queue.name = "q";
+  change.queue.durable = true;
+  change.queue.arguments.add_int32("x-max-priority", 3);
+  request(change);
+  const QueueId id = topology()->find_queue("q")->id;
+  for (const int priority : {0, 3, 9}) {
+    protocol::Properties properties;
+    properties.delivery_mode = std::uint8_t{2};
+    properties.priority = static_cast<std::uint8_t>(priority);
+    engines_[0]->publish({id, protocol::Message::create("", "q", properties.encode(), {}), {}, 0});
+  }
+  exchange();
+  const RestoreResult result = restart(2);
+  EXPECT_TRUE(result.errors.empty());
+  EXPECT_EQ(result.counts.messages, 3u);
+  const auto infos = engines_[shard_of(id, 2)]->queue_infos();
+  ASSERT_EQ(infos.size(), 1u);
+  EXPECT_EQ(infos[0].ready_by_level, (std::vector<std::uint64_t>{1, 0, 0, 2}));
+  EXPECT_EQ(infos[0].messages_published, 3u);
+  exchange();
+  DeleteQueue deletion;
+  deletion.name = "q";
+  request(deletion);
+  Recovery after;
+  ASSERT_TRUE(store_.recover(after).ok());
+  EXPECT_TRUE(after.queues.empty());
+}
+
+TEST_F(RecoveryTest, APartThatItsQueueCannotHaveKeepsTheBrokerFromStarting) {
+  make_engines(1);
+  Recovery recovery;
+  recovery.definitions.push_back(queue_definition("q", 7));
+  recovery.queues.push_back({store_id(QueueId{7}, level_part(2)), 3, 1, 10, {}, {}});
+  const RestoreResult result = restore_from(std::move(recovery));
+  ASSERT_EQ(result.errors.size(), 1u);
+  EXPECT_NE(result.errors[0].find("queue 'q' in vhost '/' has a part 2"), std::string::npos);
+}
+
 // What the start of a broker with many queues does; its time is shown by the test runner.
 TEST_F(RecoveryTest, TenThousandQueuesAndTheirBindings) {
   constexpr std::uint64_t kQueues = 10'000;
