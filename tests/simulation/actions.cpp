@@ -178,7 +178,8 @@ void Client::publish(Channel& channel) {
     method.mandatory = dice_.chance(20) && ledger_.queue_kind(queues[0]) == QueueKind::Volatile;
   }
   const std::uint64_t message =
-      ledger_.publish(channel.serial, queues, channel.transactional, dice_.chance(50));
+      ledger_.publish(channel.serial, queues, channel.transactional, dice_.chance(50),
+                      static_cast<unsigned>(dice_.chance(50) ? dice_.below(7) : 0));
   if (channel.transactional) channel.transaction.push_back(message);
   if (channel.confirms) channel.unconfirmed.emplace(++channel.published, message);
   send(channel.number, method);
@@ -189,6 +190,8 @@ void Client::send_content(std::uint16_t channel, std::uint64_t message) {
   const Bytes body = Ledger::body(message);
   protocol::Properties properties;
   if (ledger_.persistent(message)) properties.delivery_mode = std::uint8_t{2};
+  if (const unsigned priority = ledger_.priority(message); priority > 0)
+    properties.priority = static_cast<std::uint8_t>(priority);
   const Bytes encoded = properties.encode();
   const auto frame = [&](protocol::FrameType type, const Bytes& payload) {
     Bytes out(payload.size() + protocol::kFrameOverhead);
@@ -386,6 +389,7 @@ void Client::get(Channel& channel) {
                                    redelivered = ok->redelivered](std::uint64_t message) {
           if (channel.gives_back()) return;
           Copy& copy = ledger_.delivered(message, queue, redelivered, channel.serial, no_ack);
+          check_level(message, queue, redelivered);
           if (!no_ack) hold(channel, tag, {&copy, ""});
         }};
       });

@@ -11,7 +11,18 @@ namespace {
 
 constexpr std::size_t kQueuesMax = 24;  // of a whole run
 
+protocol::Table arguments_of(unsigned priority_max) {
+  protocol::Table arguments;
+  if (priority_max > 0)
+    arguments.add_int32("x-max-priority", static_cast<std::int32_t>(priority_max));
+  return arguments;
+}
+
 }  // namespace
+
+unsigned Client::pick_priority_max() {
+  return static_cast<unsigned>(dice_.chance(30) ? dice_.between(1, 5) : 0);
+}
 
 void Client::purge(Channel& channel) {
   const QueueNumber queue = pick_queue(
@@ -30,10 +41,14 @@ void Client::declare_exclusive(Channel& channel) {
   if (ledger_.queue_count() >= kQueuesMax) return;
   protocol::QueueDeclare method;
   method.exclusive = true;
-  ask(channel.number, method, {protocol::QueueDeclareOk::kId}, [this](const Method& answer) {
-    const std::string name(std::get<protocol::QueueDeclareOk>(answer).queue);
-    own_queues_.push_back(ledger_.add_queue(name, QueueKind::Exclusive, false));
-  });
+  const unsigned highest = pick_priority_max();
+  const protocol::Table arguments = arguments_of(highest);
+  method.arguments = arguments.view();
+  ask(channel.number, method, {protocol::QueueDeclareOk::kId},
+      [this, highest](const Method& answer) {
+        const std::string name(std::get<protocol::QueueDeclareOk>(answer).queue);
+        own_queues_.push_back(ledger_.add_queue(name, QueueKind::Exclusive, false, highest));
+      });
 }
 
 // As soon as the answer is read every client may publish to it: no shard may not know it then.
@@ -41,11 +56,14 @@ void Client::declare_fresh(Channel& channel) {
   if (ledger_.queue_count() >= kQueuesMax) return;
   protocol::QueueDeclare method;
   method.durable = dice_.chance(60);
-  const auto done = [this, durable = method.durable](const Method& answer) {
+  const unsigned highest = pick_priority_max();
+  const protocol::Table arguments = arguments_of(highest);
+  method.arguments = arguments.view();
+  const auto done = [this, durable = method.durable, highest](const Method& answer) {
     const std::string name(std::get<protocol::QueueDeclareOk>(answer).queue);
     require(!durable || world_.vault().defines_queue(name),
             "declare-ok of " + name + " came before it was durable");
-    ledger_.add_queue(name, QueueKind::Strict, durable);
+    ledger_.add_queue(name, QueueKind::Strict, durable, highest);
   };
   ask(channel.number, method, {protocol::QueueDeclareOk::kId}, done);
 }
@@ -132,6 +150,8 @@ void Client::declare_shared() {
     method.queue = queue.name;
     method.auto_delete = queue.auto_delete;
     method.nowait = true;
+    const protocol::Table arguments = arguments_of(ledger_.queue_priority_max(number));
+    method.arguments = arguments.view();
     send(1, method);
   }
   for (const QueueNumber queue : {0u, 1u}) {

@@ -76,9 +76,14 @@ std::vector<Stored> messages_of(const persistence::RecoveredQueue& queue,
     require(stored.seq > last && stored.seq <= queue.seq_max, info.name + " recovers out of order");
     last = stored.seq;
     require(stored.message->persistent(), info.name + " recovers a transient message");
-    messages.push_back({Ledger::read_body(stored.message->body()), stored.delivery_count > 0});
+    messages.push_back({Ledger::read_body(stored.message->body()), stored.delivery_count > 0,
+                        static_cast<unsigned>(broker::part_of(queue.queue))});
   }
   return messages;
+}
+
+void append(std::vector<Stored>& all, const std::vector<Stored>& part) {
+  all.insert(all.end(), part.begin(), part.end());
 }
 
 }  // namespace
@@ -87,11 +92,9 @@ StoredByQueue recovered(World& world) {
   const auto infos = world.queues();
   StoredByQueue stored;
   for (const persistence::RecoveredQueue& queue : world.vault().recover().queues) {
-    const auto id = static_cast<std::uint64_t>(queue.queue);
-    const auto info = std::ranges::find_if(infos, [id](const broker::QueueInfo& each) {
-      return static_cast<std::uint64_t>(each.id) == id;
-    });
-    if (info != infos.end()) stored[info->name] = messages_of(queue, *info);
+    const broker::QueueId id = broker::queue_of(queue.queue);
+    const auto info = std::ranges::find(infos, id, &broker::QueueInfo::id);
+    if (info != infos.end()) append(stored[info->name], messages_of(queue, *info));
   }
   return stored;
 }
@@ -109,14 +112,13 @@ StoredByQueue audit(World& world, const Ledger& ledger) {
     if (topology->find_queue(info.id)->durable) stored[info.name];
   }
   for (const persistence::RecoveredQueue& queue : recovery.queues) {
-    const auto id = static_cast<std::uint64_t>(queue.queue);
-    const auto info = std::ranges::find_if(infos, [id](const broker::QueueInfo& each) {
-      return static_cast<std::uint64_t>(each.id) == id;
-    });
-    require(info != infos.end(), "queue " + std::to_string(id) + " has gone, but is stored");
+    const broker::QueueId id = broker::queue_of(queue.queue);
+    const auto info = std::ranges::find(infos, id, &broker::QueueInfo::id);
+    require(info != infos.end(),
+            "queue " + std::to_string(static_cast<std::uint64_t>(id)) + " has gone, but is stored");
     const auto at = stored.find(info->name);
     require(at != stored.end(), info->name + " is transient, but is stored");
-    at->second = messages_of(queue, *info);
+    append(at->second, messages_of(queue, *info));
   }
   for (const auto& [name, messages] : stored) ledger.check_stored(name, messages);
   return stored;

@@ -141,8 +141,11 @@ void Client::on_deliver(Channel& channel, const protocol::BasicDeliver& method) 
     if (channel.gives_back()) return;
     Copy& copy =
         ledger_.delivered(message, consumer.queue, redelivered, channel.serial, consumer.no_ack);
+    check_level(message, consumer.queue, redelivered);
     if (!redelivered) {
-      std::uint64_t& last = consumer.last_fresh[ledger_.publisher_of(message)];
+      std::uint64_t& last =
+          consumer
+              .last_fresh[{ledger_.publisher_of(message), ledger_.level(message, consumer.queue)}];
       require(last <= message, "message " + std::to_string(message) + " came after " +
                                    std::to_string(last) + " of the same channel");
       last = message;
@@ -151,6 +154,18 @@ void Client::on_deliver(Channel& channel, const protocol::BasicDeliver& method) 
     hold(channel, delivery_tag, {&copy, tag});
   };
   channel.content = Content{deliver};
+}
+
+// What one connection reads of one queue is in the order in which the queue gave it out. What has
+// never been out, and was there at the last rest, was ready all the time (C-457).
+void Client::check_level(std::uint64_t message, QueueNumber queue, bool redelivered) {
+  const unsigned level = ledger_.level(message, queue);
+  unsigned& lowest = lowest_since_rest_.try_emplace(queue, level).first->second;
+  require(redelivered || !ledger_.ready_since_rest(message) || level <= lowest,
+          "message " + std::to_string(message) + " of level " + std::to_string(level) + " in " +
+              ledger_.queue_name(queue) + " had to wait for one of level " +
+              std::to_string(lowest));
+  lowest = std::min(lowest, level);
 }
 
 void Client::hold(Channel& channel, std::uint64_t tag, Held held) {

@@ -37,6 +37,7 @@ class Client {
   void close();
   void cut();
   void check_at_rest(const std::vector<broker::QueueInfo>& infos) const;
+  void rested() { lowest_since_rest_.clear(); }
 
  private:
   enum class State : std::uint8_t { Connecting, Running, Closing, Gone };
@@ -46,7 +47,8 @@ class Client {
     bool started = false;  // consume-ok has come
     std::uint32_t prefetch = 0;
     std::uint32_t held = 0;
-    std::map<ChannelSerial, std::uint64_t> last_fresh;  // by publishing channel
+    // By publishing channel and level.
+    std::map<std::pair<ChannelSerial, unsigned>, std::uint64_t> last_fresh;
   };
   struct Held {
     Copy* copy = nullptr;
@@ -101,6 +103,7 @@ class Client {
   void on_confirm(Channel& channel, std::uint64_t tag, bool multiple);
   void on_channel_close(Channel& channel, const protocol::ChannelClose& method);
   void on_content(Channel& channel, const protocol::Frame& frame);
+  void check_level(std::uint64_t message, QueueNumber queue, bool redelivered);
   void hold(Channel& channel, std::uint64_t tag, Held held);
   void drop_hold(Channel& channel, std::uint64_t tag);
   void confirmed(std::uint64_t message);
@@ -131,6 +134,7 @@ class Client {
   void end_transaction(Channel& channel);
   void commit(Channel& channel);
   void provoke(Channel& channel);
+  unsigned pick_priority_max();
   QueueNumber pick_queue(const std::function<bool(QueueNumber)>& fits);
   bool usable_queue(QueueNumber queue) const;
 
@@ -151,6 +155,7 @@ class Client {
   std::optional<Request> request_;
   std::vector<std::pair<Copy*, ChannelSerial>> settlements_;  // in doubt, in the order sent
   std::vector<QueueNumber> own_queues_;
+  std::map<QueueNumber, unsigned> lowest_since_rest_;  // level that was delivered
   unsigned last_consumer_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #include "tests/simulation/ledger.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace harrier::simulation {
 
@@ -30,21 +31,26 @@ const std::vector<routing::Binding>& possible_bindings() {
 }
 
 Ledger::Ledger(Dice& dice) {
-  for (const SharedQueue& queue : shared_queues())
-    queues_.push_back({queue.name, queue.kind, dice.chance(60)});
+  for (const SharedQueue& queue : shared_queues()) {
+    const bool has_priorities = queue.kind != QueueKind::Volatile && dice.chance(40);
+    const auto highest = static_cast<unsigned>(has_priorities ? dice.between(1, 5) : 0);
+    queues_.push_back({queue.name, queue.kind, dice.chance(60), highest});
+  }
   fanout_durable_ = dice.chance(60);
 }
 
-QueueNumber Ledger::add_queue(const std::string& name, QueueKind kind, bool durable) {
+QueueNumber Ledger::add_queue(const std::string& name, QueueKind kind, bool durable,
+                              unsigned priority_max) {
   for (const QueueState& queue : queues_)
     require(queue.name != name, "two queues are named " + name);
-  queues_.push_back({name, kind, durable});
+  queues_.push_back({name, kind, durable, priority_max});
   return queues_.size() - 1;
 }
 
 std::uint64_t Ledger::publish(ChannelSerial channel, std::vector<QueueNumber> queues,
-                              bool transactional, bool persistent) {
-  messages_.push_back({channel, std::move(queues), false, false, transactional, persistent});
+                              bool transactional, bool persistent, unsigned priority) {
+  messages_.push_back(
+      {channel, std::move(queues), false, false, transactional, persistent, priority});
   const std::uint64_t message = messages_.size() - 1;
   for (const QueueNumber queue : messages_.back().queues) {
     copies_[{message, queue}] = {message, queue};
@@ -104,7 +110,8 @@ Copy& Ledger::delivered(std::uint64_t message, QueueNumber queue, bool redeliver
   require(redelivered || !copy.seen, text + " was seen before, but redelivered is false");
   copy.seen = true;
   copy.redelivered = redelivered;
-  if (watching_ && published.persistent) drained_[queue].push_back({message, redelivered});
+  if (watching_ && published.persistent)
+    drained_[queue].push_back({message, redelivered, level(message, queue)});
   copy.settled = no_ack ? Copy::Settled::Certain : Copy::Settled::No;
   copy.holder = no_ack ? 0 : channel;
   ++deliveries_;
@@ -120,6 +127,10 @@ void Ledger::settling(Copy& copy) {
 void Ledger::purged(QueueNumber queue, std::uint32_t count) {
   --queues_[queue].purges_open;
   queues_[queue].purged += count;
+}
+
+void Ledger::rested() {
+  for (Published& each : messages_) each.at_rest = !each.open_transaction && !each.withdrawn;
 }
 
 void Ledger::check_at_rest(const std::vector<broker::QueueInfo>& infos) const {
@@ -195,11 +206,14 @@ void Ledger::check_stored(const std::string& name, const std::vector<Stored>& me
   require(at->kind != QueueKind::Exclusive, name + " is exclusive, but stored");  // C-215
   const auto number = static_cast<QueueNumber>(at - queues_.begin());
   std::map<std::uint64_t, const Stored*> by_message;
-  std::map<ChannelSerial, std::uint64_t> last;
+  std::map<std::pair<ChannelSerial, unsigned>, std::uint64_t> last;
   for (const Stored& stored : messages) {
     require(by_message.emplace(stored.message, &stored).second, name + " has stored one twice");
     require(copies_.contains({stored.message, number}), name + " has stored another's message");
-    std::uint64_t& before = last[messages_[stored.message].channel];
+    require(stored.level == level(stored.message, number),
+            name + " has stored message " + std::to_string(stored.message) + " in level " +
+                std::to_string(stored.level));
+    std::uint64_t& before = last[{messages_[stored.message].channel, stored.level}];
     require(before <= stored.message, name + " has stored messages in another order");
     before = stored.message;
   }
@@ -217,6 +231,7 @@ void Ledger::check_drained(const std::string& name, std::vector<Stored> stored) 
   for (Stored& each : stored) {
     if (copies_.at({each.message, number}).survived) each.returned = true;
   }
+  std::ranges::stable_sort(stored, std::greater<>(), &Stored::level);  // the highest goes first
   const auto drained = drained_.find(number);
   const std::vector<Stored> none;
   require((drained == drained_.end() ? none : drained->second) == stored,

@@ -9,6 +9,7 @@
 // same connection proves that the broker has read it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -68,12 +69,15 @@ struct Published {
   bool withdrawn = false;  // its transaction was rolled back: nobody may ever see it
   bool open_transaction = false;
   bool persistent = false;
+  unsigned priority = 0;
+  bool at_rest = false;  // it was where it belongs when everything was at rest for the last time
 };
 
 // A message as a queue gives it out or a store gives it back.
 struct Stored {
   std::uint64_t message = 0;
   bool returned = false;
+  unsigned level = 0;
   friend bool operator==(const Stored&, const Stored&) = default;
 };
 
@@ -81,19 +85,26 @@ class Ledger {
  public:
   explicit Ledger(Dice& dice);  // which decide what is durable
   // A queue of a name of its own, known to every client from now on unless it is exclusive.
-  QueueNumber add_queue(const std::string& name, QueueKind kind, bool durable);
+  QueueNumber add_queue(const std::string& name, QueueKind kind, bool durable,
+                        unsigned priority_max);
   std::size_t queue_count() const { return queues_.size(); }
   bool queue_gone(QueueNumber queue) const { return queues_[queue].gone; }
   const std::string& queue_name(QueueNumber queue) const { return queues_[queue].name; }
   QueueKind queue_kind(QueueNumber queue) const { return queues_[queue].kind; }
   // Of a volatile queue: the first one of that name.
   bool queue_durable(QueueNumber queue) const { return queues_[queue].durable; }
+  // Its x-max-priority; 0: it has none.
+  unsigned queue_priority_max(QueueNumber queue) const { return queues_[queue].priority_max; }
+  unsigned level(std::uint64_t message, QueueNumber queue) const {
+    return std::min(messages_[message].priority, queues_[queue].priority_max);
+  }
   void queue_deleted(QueueNumber queue) { queues_[queue].gone = true; }
 
   ChannelSerial new_channel() { return ++last_channel_; }
   // Returns the message's number, of which its body is made.
   std::uint64_t publish(ChannelSerial channel, std::vector<QueueNumber> queues, bool transactional,
-                        bool persistent);
+                        bool persistent, unsigned priority);
+  unsigned priority(std::uint64_t message) const { return messages_[message].priority; }
   bool persistent(std::uint64_t message) const { return messages_[message].persistent; }
   // In how many stored queues that stay it must be.
   std::size_t stored_copies(std::uint64_t message) const;
@@ -121,6 +132,10 @@ class Ledger {
   void purging(QueueNumber queue) { ++queues_[queue].purges_open; }
   void purged(QueueNumber queue, std::uint32_t count);
 
+  // Everything has arrived, from now on until the next step.
+  void rested();
+  // Whether a message that is delivered for the first time has waited in its queue since then.
+  bool ready_since_rest(std::uint64_t message) const { return messages_[message].at_rest; }
   // Everything has arrived; some clients are still there and hold copies.
   void check_at_rest(const std::vector<broker::QueueInfo>& infos) const;
   // What the store holds for a durable queue while everything is at rest.
@@ -140,6 +155,7 @@ class Ledger {
     std::string name;
     QueueKind kind;
     bool durable = false;
+    unsigned priority_max = 0;
     bool gone = false;
     std::uint64_t purged = 0;
     std::uint64_t purges_open = 0;       // asked for, not answered: how many they took is not known

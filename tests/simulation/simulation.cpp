@@ -121,6 +121,8 @@ class Run {
     audit(world_, ledger_);
     world_.check_memory(false);
     require(world_.sessions() == clients_.size(), "a session outlives its connection");
+    ledger_.rested();
+    for (const auto& client : clients_) client->rested();
   }
 
   void say_goodbye() {

@@ -13,11 +13,15 @@ using persistence::Enqueue;
 
 namespace {
 
+persistence::QueueId owner_of(broker::StoreId part) {
+  return persistence::QueueId{static_cast<std::uint64_t>(broker::queue_of(part))};
+}
+
 template <class Visit>
 void for_each_enqueue(const persistence::WriteBatch& batch, Visit&& visit) {
   for (const persistence::Record& record : batch.records()) {
     if (const auto* enqueue = std::get_if<Enqueue>(&record))
-      visit(Ledger::read_body(enqueue->message->body()), enqueue->queue);
+      visit(Ledger::read_body(enqueue->message->body()), owner_of(enqueue->queue));
   }
 }
 
