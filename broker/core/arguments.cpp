@@ -111,6 +111,12 @@ struct Argument {
     if (!found) refuse_type();
     return *found;
   }
+  // Neither empty nor longer than a short text.
+  std::string name() const {
+    const std::string_view given = text();
+    if (given.empty() || given.size() > 255) refuse_detail("invalid_length");
+    return std::string(given);
+  }
   bool boolean() const {
     const auto found = value.as_bool();
     if (!found) refuse_type();
@@ -239,7 +245,16 @@ constexpr Rule kRules[] = {
     {"x-delivery-limit", kClassic | kQuorum,
      [](Arg a, Out s) { s.delivery_limit = a.any_integer(); }},
     {"x-quorum-initial-group-size", kQuorum, [](Arg a, Out s) { s.replicas_initial = a.count(1); }},
-    {"x-consumer-timeout", kQuorum, [](Arg a, Out s) { s.consumer_timeout_ms = a.count(); }},
+    // On classic queues too, unlike elsewhere; what is read from a stream is never out.
+    {"x-consumer-timeout", kClassic | kQuorum,
+     [](Arg a, Out s) { s.consumer_timeout_ms = a.milliseconds(0); }},
+    {"x-message-group-header", kClassic | kQuorum,
+     [](Arg a, Out s) { s.message_group_header = a.name(); }},
+    {"x-group-max-unacked", kClassic | kQuorum,
+     [](Arg a, Out s) { s.group_max_unacked = a.count(1); }},
+    {"x-fair-share", kClassic | kQuorum, [](Arg a, Out s) { s.fair_share = a.boolean(); }},
+    {"x-max-unacked", kClassic | kQuorum, [](Arg a, Out s) { s.max_unacked = a.count(1); }},
+    {"x-delivery-rate", kClassic | kQuorum, [](Arg a, Out s) { s.delivery_rate = a.count(1); }},
     {"x-consumer-disconnected-timeout", kQuorum,
      [](Arg a, Out s) { s.consumer_disconnected_timeout_ms = a.count(); }},
     {"x-delayed-retry-type", kQuorum,
@@ -461,6 +476,7 @@ ConsumerSettings check_consumer_arguments(std::string_view queue, std::string_vi
     read(Argument{place, key, *value});
   };
   with("x-priority", !stream, [&](Arg a) { settings.priority = a.any_integer(); });
+  with("x-consumer-timeout", !stream, [&](Arg a) { settings.timeout_ms = a.milliseconds(0); });
   with("x-cancel-on-ha-failover", !stream,
        [](Arg a) { a.boolean(); });  // C-290: checked, then ignored
   with("x-stream-offset", stream, [&](Arg a) { settings.stream_offset = read_stream_offset(a); });

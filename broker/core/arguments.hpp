@@ -50,8 +50,13 @@ struct QueueSettings {
   std::optional<int> max_priority;  // present: a priority queue with levels 0..max_priority (C-456)
   std::optional<std::int64_t> priority_ageing_ms;  // our own; 0 is none
   bool single_active_consumer = false;
-  std::optional<std::int64_t> delivery_limit;  // any negative value is unlimited (C-472)
-  std::optional<std::int64_t> consumer_timeout_ms;
+  std::optional<std::int64_t> delivery_limit;       // any negative value is unlimited (C-472)
+  std::optional<std::int64_t> consumer_timeout_ms;  // 0: none
+  std::optional<std::string> message_group_header;
+  std::optional<std::int64_t> group_max_unacked;
+  bool fair_share = false;
+  std::optional<std::int64_t> max_unacked;
+  std::optional<std::int64_t> delivery_rate;  // per second
   std::optional<std::int64_t> consumer_disconnected_timeout_ms;
   std::optional<DelayedRetry> delayed_retry;
   std::optional<std::int64_t> delayed_retry_min_ms;
@@ -119,6 +124,7 @@ using StreamOffset = std::variant<StreamStart, StreamPosition, StreamTimestamp, 
 
 struct ConsumerSettings {
   std::int64_t priority = 0;
+  std::int64_t timeout_ms = 0;  // for each delivery; 0: none
   StreamOffset stream_offset = StreamStart::Next;
   std::vector<std::string> stream_filters;  // empty: no filter (C-484)
   bool stream_match_unfiltered = false;

@@ -84,6 +84,7 @@ class Channel {
     std::uint32_t slot = 0;
     bool from_consumer = false;   // basic.get is outside every window (C-272)
     bool in_transaction = false;  // settled by a method whose commit is still to come
+    std::uint16_t attempt = 0;    // see Settle
   };
   struct TxPublish {
     std::vector<QueueId> queues;

@@ -60,7 +60,7 @@ void Channel::settle_tags(std::uint64_t tag, bool multiple, Outcome outcome) {
 
 void Channel::settle(const Unacked& unacked, Outcome outcome, bool more) {
   if (unacked.from_consumer) --outstanding_;
-  engine().settle({unacked.queue, unacked.seq, unacked.slot, outcome, more});
+  engine().settle({unacked.queue, unacked.seq, unacked.slot, outcome, more, unacked.attempt});
 }
 
 void Channel::settle_together(const std::vector<Unacked>& together, Outcome outcome) {

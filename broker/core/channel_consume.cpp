@@ -49,6 +49,7 @@ void Channel::on(const protocol::BasicConsume& method) {
   request.no_ack = method.no_ack;
   request.exclusive = method.exclusive;
   request.gated = global_limit_ != 0;
+  if (settings.timeout_ms > 0) request.timeout_ms = settings.timeout_ms;
   session_.touch(queue.id, *this);
   request.reply = ask([this, number, consumer, name, nowait = method.nowait](Reply& reply) {
     if (std::holds_alternative<QueueMissing>(reply.result)) {
@@ -156,7 +157,8 @@ void Channel::on_delivery(Delivery& delivery) {
   if (consumer.no_ack) {
     if (!grant_queue_.empty()) give_grants();
   } else {
-    unacked_.insert(tag, {delivery.queue, delivery.seq, delivery.slot, true, false});
+    unacked_.insert(tag, {delivery.queue, delivery.seq, delivery.slot, true, false,
+                          static_cast<std::uint16_t>(delivery.returns)});
     ++outstanding_;
   }
   // Credit for the write buffer goes back in quarters of the limit, not one by one.
@@ -204,7 +206,10 @@ void Channel::on(const protocol::BasicGet& method) {
     ok.exchange = got.message->exchange();
     ok.routing_key = got.message->routing_key();
     ok.message_count = got.remaining;
-    if (!no_ack) unacked_.insert(ok.delivery_tag, {got.queue, got.seq, got.slot, false, false});
+    if (!no_ack) {
+      unacked_.insert(ok.delivery_tag, {got.queue, got.seq, got.slot, false, false,
+                                        static_cast<std::uint16_t>(got.returns)});
+    }
     send(ok);
     session_.send_content(number(), got.message, got.returns);
   });

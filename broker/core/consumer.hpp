@@ -6,6 +6,10 @@
 // basic.get uses one per channel too, which is never offered anything.
 #pragma once
 
+#include <memory>
+
+#include "broker/core/delivery_clock.hpp"
+#include "broker/core/due_ranges.hpp"
 #include "broker/core/shard_message.hpp"
 #include "broker/core/window.hpp"
 
@@ -28,6 +32,7 @@ struct Unsettled {
 struct QueueConsumer {
   ConsumerRef ref;
   std::int64_t priority = 0;
+  std::uint64_t arrival = 0;  // who came earlier has the lower one
   std::uint32_t slot = 0;
   std::uint32_t prefetch = 0;  // 0 = no limit
   bool no_ack = false;
@@ -41,11 +46,20 @@ struct QueueConsumer {
   std::uint32_t unsent_messages = 0;
   std::uint64_t unsent_bytes = 0;
   Window<Unsettled> unsettled;
+  Millis timeout_ms = kNeverDue;         // of its own, for each delivery
+  std::unique_ptr<DeliveryClock> clock;  // null: it has all the time it likes
+
+  std::size_t late() const { return clock ? clock->late() : 0; }
+  // The delivery of that position that had come back so often before.
+  bool has(Seq seq, std::uint32_t returns) {
+    const Unsettled* const held = unsettled.find(seq);
+    return held != nullptr && held->returns == returns;
+  }
 
   // Room of every kind but grants.
   bool has_room(const UnsentLimits& limits) const {
     if (cancelled || getter) return false;
-    if (!no_ack && prefetch != 0 && unsettled.size() >= prefetch) return false;
+    if (!no_ack && prefetch != 0 && unsettled.size() + late() >= prefetch) return false;
     return unsent_messages < limits.messages_max && unsent_bytes < limits.bytes_max;
   }
   bool can_take(const UnsentLimits& limits) const {

@@ -14,7 +14,9 @@ bool keeps(Merge merge, const FieldValue& stronger, const FieldValue& weaker) {
   const auto a = stronger.as_integer();
   const auto b = weaker.as_integer();
   if (merge == Merge::First || !a || !b) return true;
-  if (*a < 0 || *b < 0) return *a >= *b;  // no limit at all is the largest
+  const std::int64_t smallest = merge == Merge::MinimumAboveZero ? 1 : 0;
+  // No limit at all is the largest.
+  if (*a < smallest || *b < smallest) return *b < smallest && (*a >= smallest || *a >= *b);
   return *a <= *b;
 }
 

@@ -111,6 +111,7 @@ void Engine::on(Cancel& m, ShardId) {
   }
   if (queue != nullptr) queue->touch(*this);
   reply(m.reply, Done{});
+  if (queue != nullptr) queue->deliver(*this);  // another one may be the active one now (C-462)
 }
 
 void Engine::on(SetPrefetch& m, ShardId) {

@@ -14,9 +14,9 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
              Residents* residents)
     : entry_(std::move(entry)),
       vhost_(std::move(vhost)),
-      limits_(limits),
       main_(entry_.id, 0, entry_.durable, residents != nullptr),
-      residents_(residents) {
+      residents_(residents),
+      roster_(limits) {
   apply(read_queue_settings(entry_.arguments.view()));
 }
 
@@ -40,16 +40,17 @@ QueueInfo Queue::info() const {
   });
   info.resident_bytes = accounted_bytes_;
   info.messages_published = next_seq_ - 1;
-  info.consumers = consumer_count_;
+  info.consumers = roster_.count();
+  if (roster_.active() != nullptr) info.single_active = roster_.active()->ref;
   if (policy_) {
     info.policy = policy_->policy;
     info.operator_policy = policy_->operator_policy;
     info.effective_policy = policy_->definition;
   }
   info.effective_arguments = effective_arguments(entry_.arguments, policy_.get());
-  for (const auto& slot : slots_) {
-    if (slot) info.messages_unacknowledged += slot->unsettled.size();
-  }
+  roster_.for_each([&](const QueueConsumer& consumer) {
+    info.messages_unacknowledged += consumer.unsettled.size();
+  });
   return info;
 }
 
@@ -89,10 +90,13 @@ void Queue::settle(const Settle& settle, Outlet& outlet) {
 }
 
 void Queue::take_back(const Settle& settle, Outlet& outlet) {
-  if (settle.slot >= slots_.size() || !slots_[settle.slot]) return;
-  QueueConsumer& consumer = *slots_[settle.slot];
+  QueueConsumer* const holder = roster_.at(settle.slot);
+  if (holder == nullptr) return;
+  QueueConsumer& consumer = *holder;
+  if (had_late_ && was_late(consumer, settle)) return;
   std::optional<Unsettled> taken = consumer.unsettled.take(settle.seq);
   if (!taken) return;
+  note_settled(*taken);
   if (settle.outcome == Outcome::Requeue) {
     put_back(settle.seq, std::move(*taken), outlet);
   } else if (settle.outcome == Outcome::Discard) {
@@ -101,9 +105,9 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
     outlet.record(persistence::Settle{lane_at(taken->level).part, settle.seq});
   }
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
-    free_slot(consumer);
+    roster_.remove(consumer);
   } else {
-    list_if_able(consumer);
+    offer(consumer);
   }
 }
 
@@ -126,90 +130,73 @@ std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
 GetResult Queue::take_for(const Get& get, Outlet& outlet) {
   GetResult result;
   result.queue = entry_.id;
-  Lane* const lane = next_lane();
-  if (lane == nullptr) return result;
-  Ready ready = take_ready(*lane);
+  Lane* lane = nullptr;
+  std::optional<Ready> taken = take_for_getter(get, lane, outlet);
+  if (!taken) return result;
+  Ready ready = std::move(*taken);
   used_ = true;
   result.seq = ready.seq;
   result.redelivered = redelivered(ready);
   result.returns = ready.returns;
   result.remaining = ready_count();
   if (!get.no_ack) {
-    auto [at, fresh] = getters_.try_emplace(get.channel, 0);
-    if (fresh) {
-      QueueConsumer& getter = add_slot();
-      getter.ref.channel = get.channel;
-      getter.getter = true;
-      at->second = getter.slot;
-    }
-    result.slot = at->second;
-    slots_[result.slot]->unsettled.insert(
-        ready.seq, {ready.message, ready.returns, lane->level, ready.enqueued_ms});
+    QueueConsumer& getter = roster_.getter(get.channel);
+    result.slot = getter.slot;
+    getter.unsettled.insert(ready.seq,
+                            {ready.message, ready.returns, lane->level, ready.enqueued_ms});
+    if (groups_) groups_->lend(*ready.message, getter.slot);
+    if (has_clocks_) start_clock(getter, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{lane->part, ready.seq});
   }
+  if (caps_) caps_->handed_out(get.no_ack);
   result.message = std::move(ready.message);
   return result;
 }
 
 std::optional<Refused> Queue::consume(const Consume& request) {
-  if (exclusive_consumer_ || (request.exclusive && consumer_count_ > 0)) {
+  if (roster_.refuses(request.exclusive)) {
     return Refused{ReplyCode::AccessRefused,
                    "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
   }
-  QueueConsumer& consumer = add_slot();
-  consumer.ref = request.consumer;
-  consumer.priority = request.priority;
-  consumer.prefetch = request.prefetch;
-  consumer.no_ack = request.no_ack;
-  consumer.exclusive = request.exclusive;
-  consumer.gated = request.gated;
-  if (consumer.gated) ++gated_count_;
-  consumers_.emplace(consumer.ref, consumer.slot);
-  ++consumer_count_;
-  exclusive_consumer_ = request.exclusive;
-  had_consumer_ = true;
-  list_if_able(consumer);
+  QueueConsumer& consumer = roster_.add(request);
+  if (timeout_ms_ != kNeverDue || consumer.timeout_ms != kNeverDue) set_clock(consumer, 0);
+  if (groups_) groups_->joined(consumer, roster_);
   return std::nullopt;
 }
 
 bool Queue::cancel(const ConsumerRef& ref) {
-  QueueConsumer* consumer = find(ref);
+  QueueConsumer* consumer = roster_.find(ref);
   if (consumer == nullptr) return false;
-  detach(*consumer);
-  if (consumer->unsettled.empty()) free_slot(*consumer);
+  leave(*consumer);
+  if (consumer->unsettled.empty()) roster_.remove(*consumer);
   return due_for_deletion();
 }
 
 void Queue::set_prefetch(const SetPrefetch& change, Outlet& outlet) {
-  QueueConsumer* consumer = find(change.consumer);
+  QueueConsumer* consumer = roster_.find(change.consumer);
   if (consumer == nullptr) return;
   consumer->prefetch = change.prefetch;
-  if (consumer->gated != change.gated) {
-    consumer->gated = change.gated;
-    gated_count_ += change.gated ? 1u : ~0u;
-    consumer->wanted = false;
-    consumer->grants = 0;  // the channel counts afresh when its limit comes or goes
-  }
-  list_if_able(*consumer);
+  roster_.set_gated(*consumer, change.gated);
+  offer(*consumer);
   deliver(outlet);
 }
 
 void Queue::grant(const Grant& grant, Outlet& outlet) {
-  QueueConsumer* consumer = find(grant.consumer);
+  QueueConsumer* consumer = roster_.find(grant.consumer);
   if (consumer == nullptr || !consumer->gated) return;
   consumer->wanted = false;
   consumer->grants += grant.count;
-  list_if_able(*consumer);
+  offer(*consumer);
   deliver(outlet);
 }
 
 void Queue::sent(const Sent& sent, Outlet& outlet) {
-  QueueConsumer* consumer = find(sent.consumer);
+  QueueConsumer* consumer = roster_.find(sent.consumer);
   if (consumer == nullptr) return;
   consumer->unsent_messages -= std::min(sent.messages, consumer->unsent_messages);
   consumer->unsent_bytes -= std::min(sent.bytes, consumer->unsent_bytes);
-  list_if_able(*consumer);
+  offer(*consumer);
   deliver(outlet);
 }
 
@@ -218,39 +205,23 @@ void Queue::deliver(Outlet& outlet) {
   do {
     if (expires_) bury_expired(outlet);
     if (!waiting_gets_.empty()) answer_gets(outlet);
-    while (Lane* lane = next_lane()) {
-      QueueConsumer* consumer = next_consumer();
-      if (consumer == nullptr) break;
-      hand_over(*lane, *consumer, outlet);
+    if (groups_) {
+      hand_out_groups(outlet);
+    } else {
+      while (Lane* const lane = may_hand_out(outlet) ? next_lane() : nullptr) {
+        QueueConsumer* const consumer = roster_.next();
+        if (consumer == nullptr) break;
+        hand_over(*lane, *consumer, take_ready(*lane), outlet);
+      }
     }
     if (limit_) drop_from_head(outlet);
   } while (refill(!idle(), outlet));
-  if (gated_count_ > 0) settle_grants(outlet);
+  if (roster_.gated() > 0) settle_grants(outlet);
   account();
   if (is_timed()) set_alarm(outlet);
 }
 
-// The next consumer in turn that can take a message; those that can't are struck off the list on
-// the way.
-QueueConsumer* Queue::next_consumer() {
-  while (!available_.empty()) {
-    Available& same_priority = available_.begin()->second;
-    while (!same_priority.empty()) {
-      QueueConsumer* consumer = same_priority.front();
-      if (consumer->can_take(limits_)) {
-        same_priority.splice(same_priority.end(), same_priority, same_priority.begin());
-        return consumer;
-      }
-      consumer->available = false;
-      same_priority.pop_front();
-    }
-    available_.erase(available_.begin());
-  }
-  return nullptr;
-}
-
-void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Outlet& outlet) {
-  Ready ready = take_ready(lane);
+void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& outlet) {
   used_ = true;
   if (consumer.gated) --consumer.grants;
   ++consumer.unsent_messages;
@@ -258,9 +229,12 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Outlet& outlet) {
   if (!consumer.no_ack) {
     consumer.unsettled.insert(ready.seq,
                               {ready.message, ready.returns, lane.level, ready.enqueued_ms});
+    if (groups_) groups_->handed_out(*ready.message);
+    if (has_clocks_) start_clock(consumer, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{lane.part, ready.seq});
   }
+  if (caps_) caps_->handed_out(consumer.no_ack);
   outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready),
                   ready.returns, std::move(ready.message)});
 }
@@ -268,17 +242,18 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Outlet& outlet) {
 // Asks for grants while messages wait, and gives unused ones back when none do, so that a
 // channel-wide limit is never held by a queue that has nothing to deliver (C-268, C-274).
 void Queue::settle_grants(Outlet& outlet) {
-  const bool has_next = next_lane() != nullptr;
-  for (const auto& slot : slots_) {
-    if (!slot || !slot->gated || slot->cancelled) continue;
-    if (has_next && slot->grants == 0 && !slot->wanted && slot->has_room(limits_)) {
-      slot->wanted = true;
-      outlet.notify(slot->ref.channel.connection, GrantWanted{slot->ref});
-    } else if (slot->grants > 0) {
-      outlet.notify(slot->ref.channel.connection,
-                    GrantReturned{slot->ref, std::exchange(slot->grants, 0u)});
+  const bool has_next = next_lane() != nullptr && may_hand_out(outlet);
+  roster_.for_each([&](QueueConsumer& each) {
+    if (!each.gated || each.cancelled) return;
+    const bool for_it = has_next && (!groups_ || groups_->offers(each.slot));
+    if (for_it && each.grants == 0 && !each.wanted && roster_.has_room(each)) {
+      each.wanted = true;
+      outlet.notify(each.ref.channel.connection, GrantWanted{each.ref});
+    } else if (each.grants > 0) {
+      outlet.notify(each.ref.channel.connection,
+                    GrantReturned{each.ref, std::exchange(each.grants, 0u)});
     }
-  }
+  });
 }
 
 std::uint32_t Queue::purge(Outlet& outlet) {
@@ -287,21 +262,21 @@ std::uint32_t Queue::purge(Outlet& outlet) {
     lane.purge(next_seq_, outlet);
     changed(lane);
   });
+  if (groups_) groups_->forget_waiting();
   if (limit_) limit_->emptied();
   deliver(outlet);  // whoever waits for a message learns that there is none
   return count;
 }
 
 bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
-  const bool had_consumers = consumer_count_ > 0;
+  const bool had_consumers = roster_.count() > 0;
   std::erase_if(waiting_gets_, [&](const Get& get) { return get.channel == channel; });
-  for (const auto& slot : slots_) {
-    if (!slot || !(slot->ref.channel == channel)) continue;
-    QueueConsumer& consumer = *slot;
+  roster_.for_each([&](QueueConsumer& consumer) {
+    if (!(consumer.ref.channel == channel)) return;
     requeue_all(consumer, outlet);
-    if (!consumer.cancelled && !consumer.getter) detach(consumer);
-    free_slot(consumer);
-  }
+    if (!consumer.cancelled && !consumer.getter) leave(consumer);
+    roster_.remove(consumer);
+  });
   if (had_consumers && due_for_deletion()) return true;
   deliver(outlet);
   return false;
@@ -311,16 +286,16 @@ std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
   const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
   if (if_empty && ready_count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
-  if (if_unused && consumer_count_ > 0)
+  if (if_unused && roster_.count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
   return std::nullopt;
 }
 
 void Queue::cancel_all(Outlet& outlet) {
-  for (const auto& slot : slots_) {
-    if (!slot || slot->cancelled || slot->getter) continue;
-    outlet.notify(slot->ref.channel.connection, ConsumerCancelled{slot->ref});
-  }
+  roster_.for_each([&](const QueueConsumer& each) {
+    if (each.cancelled || each.getter) return;
+    outlet.notify(each.ref.channel.connection, ConsumerCancelled{each.ref});
+  });
 }
 
 void Queue::close(Outlet& outlet) {
@@ -334,56 +309,9 @@ void Queue::close(Outlet& outlet) {
   });
 }
 
-QueueConsumer& Queue::add_slot() {
-  if (free_slots_.empty()) {
-    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
-    slots_.emplace_back();
-  }
-  const std::uint32_t slot = free_slots_.back();
-  free_slots_.pop_back();
-  slots_[slot] = std::make_unique<QueueConsumer>();
-  slots_[slot]->slot = slot;
-  return *slots_[slot];
-}
-
-void Queue::free_slot(QueueConsumer& consumer) {
-  if (consumer.getter) getters_.erase(consumer.ref.channel);
-  const std::uint32_t slot = consumer.slot;
-  slots_[slot].reset();
-  free_slots_.push_back(slot);
-}
-
-QueueConsumer* Queue::find(const ConsumerRef& ref) {
-  const auto at = consumers_.find(ref);
-  return at == consumers_.end() ? nullptr : slots_[at->second].get();
-}
-
-void Queue::list_if_able(QueueConsumer& consumer) {
-  if (consumer.available || !consumer.can_take(limits_)) return;
-  consumer.available = true;
-  available_[consumer.priority].push_back(&consumer);
-}
-
-void Queue::unlist(QueueConsumer& consumer) {
-  if (!consumer.available) return;
-  consumer.available = false;
-  const auto at = available_.find(consumer.priority);
-  at->second.remove(&consumer);
-  if (at->second.empty()) available_.erase(at);
-}
-
-// Takes a consumer out of the running; what it has not settled stays with its channel.
-void Queue::detach(QueueConsumer& consumer) {
-  unlist(consumer);
-  consumer.cancelled = true;
-  if (consumer.gated) --gated_count_;
-  if (consumer.exclusive) exclusive_consumer_ = false;
-  consumers_.erase(consumer.ref);
-  --consumer_count_;
-}
-
 void Queue::requeue_all(QueueConsumer& consumer, Outlet& outlet) {
   consumer.unsettled.take_to(~std::uint64_t{0}, [&](std::uint64_t seq, Unsettled unsettled) {
+    note_settled(unsettled);
     put_back(seq, std::move(unsettled), outlet);
   });
 }

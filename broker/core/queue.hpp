@@ -8,22 +8,22 @@
 
 #include <limits>
 #include <list>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "broker/core/arguments.hpp"
-#include "broker/core/consumer.hpp"
+#include "broker/core/consumer_roster.hpp"
 #include "broker/core/dead_letters.hpp"
+#include "broker/core/delivery_caps.hpp"
 #include "broker/core/effective_policy.hpp"
 #include "broker/core/info.hpp"
 #include "broker/core/lane.hpp"
 #include "broker/core/length_limit.hpp"
 #include "broker/core/levels.hpp"
+#include "broker/core/message_groups.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/residents.hpp"
 #include "persistence/message_store.hpp"
@@ -54,7 +54,7 @@ class Queue {
   std::uint32_t ready_count() const {
     return static_cast<std::uint32_t>(levels_ ? levels_->count() : main_.count());
   }
-  std::uint32_t consumer_count() const { return consumer_count_; }
+  std::uint32_t consumer_count() const { return roster_.count(); }
   QueueInfo info() const;
   // What operators want of it from now on; null: nothing. See effective_arguments() for what that
   // and the queue's own arguments make together.
@@ -105,7 +105,7 @@ class Queue {
   void fetched(Fetched& page, Outlet& outlet);
   void paged_out(const PagedOut& piece, Outlet& outlet);
   void store_moved(Outlet& outlet);  // more is durable than when it was put on the waiting list
-  bool idle() const { return consumer_count_ == 0 && waiting_gets_.empty(); }
+  bool idle() const { return roster_.count() == 0 && waiting_gets_.empty(); }
   bool used_since_last_asked() { return std::exchange(used_, false); }
   // Gives up what the store has, and its place among the holders; false if that was nothing.
   bool evict();
@@ -115,19 +115,15 @@ class Queue {
 
  private:
   static constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
-  using Available = std::list<QueueConsumer*>;
-  struct RefHash {
-    std::size_t operator()(const ConsumerRef& ref) const noexcept {
-      return std::hash<ChannelRef>{}(ref.channel) * 31 + ref.consumer;
-    }
-  };
 
   void take_back(const Settle& settle, Outlet& outlet);
   void put_back(Seq seq, Unsettled unsettled, Outlet& outlet);
   Taken refuse(const MessagePtr& message, Outlet& outlet);
   void settle_arrival(Outlet& outlet);
   void note_expiring(Outlet& outlet);
-  bool is_timed() const { return expires_ || lease_ms_ != kNeverDue; }
+  bool is_timed() const {
+    return expires_ || lease_ms_ != kNeverDue || has_clocks_ || caps_ != nullptr;
+  }
   // ---- queue_levels.cpp ----
   // Made when it is first used.
   Lane& lane_at(std::uint8_t level) { return level == 0 ? main_ : upper_lane(level); }
@@ -170,6 +166,7 @@ class Queue {
   std::uint64_t content_bytes() const;
 
   Ready take_ready(Lane& lane);
+  std::optional<Ready> take_ready(Lane& lane, Seq seq);
   Ready remove_head(Lane& lane);
   bool expires(const protocol::Message& message);
   void bury_expired(Outlet& outlet);
@@ -180,15 +177,24 @@ class Queue {
   void set_alarm(Outlet& outlet);
   void bury(const Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason,
             Outlet& outlet);
-  QueueConsumer& add_slot();
-  void free_slot(QueueConsumer& consumer);
-  QueueConsumer* find(const ConsumerRef& ref);
-  void list_if_able(QueueConsumer& consumer);
-  void unlist(QueueConsumer& consumer);
-  QueueConsumer* next_consumer();
-  void hand_over(Lane& lane, QueueConsumer& consumer, Outlet& outlet);
+  void hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& outlet);
+
+  // ---- queue_delivery.cpp ----
+  void apply_delivery(const QueueSettings& settings);
+  void apply_groups(const QueueSettings& settings);
+  void set_clock(QueueConsumer& consumer, Millis now);
+  void start_clock(QueueConsumer& consumer, const Ready& ready, Millis now);
+  void time_out(Outlet& outlet);
+  void time_out(QueueConsumer& consumer, Outlet& outlet);
+  bool was_late(QueueConsumer& consumer, const Settle& settle);
+  void note_settled(const Unsettled& unsettled);
+  void offer(QueueConsumer& consumer);
+  void leave(QueueConsumer& consumer);
+  bool may_hand_out(const Outlet& outlet) { return !caps_ || caps_->allows(outlet.unix_ms()); }
+  void hand_out_groups(Outlet& outlet);
+  std::optional<Ready> take_for_getter(const Get& get, Lane*& from, Outlet& outlet);
+
   void settle_grants(Outlet& outlet);
-  void detach(QueueConsumer& consumer);
   void requeue_all(QueueConsumer& consumer, Outlet& outlet);
   GetResult take_for(const Get& get, Outlet& outlet);
   void answer_gets(Outlet& outlet);
@@ -206,13 +212,12 @@ class Queue {
     return entry_.durable && message->persistent();
   }
   bool due_for_deletion() const {
-    return entry_.auto_delete && had_consumer_ && consumer_count_ == 0;
+    return entry_.auto_delete && roster_.had_any() && roster_.count() == 0;
   }
 
   routing::QueueEntry entry_;
   std::string vhost_;
   EffectivePolicyPtr policy_;
-  UnsentLimits limits_;
   Seq next_seq_ = 1;
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
   Lane main_;               // level 0: of most queues all there is
@@ -234,17 +239,14 @@ class Queue {
   // Our places on their lists.
   std::optional<std::list<QueueId>::iterator> holder_;
   std::optional<std::list<QueueId>::iterator> unstored_;
-  std::vector<std::unique_ptr<QueueConsumer>> slots_;
-  std::vector<std::uint32_t> free_slots_;
-  std::unordered_map<ConsumerRef, std::uint32_t, RefHash> consumers_;
-  std::unordered_map<ChannelRef, std::uint32_t> getters_;
-  // Consumers that can take a message, by priority, highest first; round-robin inside one priority
-  // (C-293).
-  std::map<std::int64_t, Available, std::greater<>> available_;
-  std::uint32_t consumer_count_ = 0;
-  std::uint32_t gated_count_ = 0;
-  bool exclusive_consumer_ = false;
-  bool had_consumer_ = false;
+  ConsumerRoster roster_;
+  std::unique_ptr<MessageGroups> groups_;  // null: any message is for anybody
+  bool had_groups_ = false;                // messages may have gone out of their turn
+  std::unique_ptr<DeliveryCaps> caps_;
+  Millis timeout_ms_ = kNeverDue;  // x-consumer-timeout
+  Millis late_ms_ = kNeverDue;     // when the next delivery may be late
+  bool has_clocks_ = false;        // a consumer may be late
+  bool had_late_ = false;          // one was: settlements are not believed unseen
   bool used_ = false;
   bool is_waiting_ = false;
 };

@@ -17,6 +17,7 @@ constexpr std::uint64_t kLanesWindows = 2;
 
 Lane& Queue::upper_lane(std::uint8_t level) {
   if (!levels_) levels_ = std::make_unique<Levels>(main_);
+  groups_.reset();  // from before a restart, when there were none
   if (Lane* const known = levels_->find(level)) return *known;
   Lane& lane =
       levels_->add(std::make_unique<Lane>(entry_.id, level, entry_.durable, residents_ != nullptr));

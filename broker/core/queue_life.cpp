@@ -19,6 +19,9 @@ constexpr std::int64_t kQuorumDeliveryLimit = 20;
 
 void Queue::apply(const QueueSettings& settings) {
   priorities_ = priority_rule(settings);
+  // One level, if there is still the choice: the order within groups would be turned around.
+  if (settings.message_group_header && !settings.max_priority && !levels_)
+    priorities_.kind = PriorityRule::Kind::None;
   dead_letters_.reset();
   if (settings.dead_letter_exchange) {
     dead_letters_ = std::make_unique<DeadLetters>(
@@ -38,6 +41,7 @@ void Queue::apply(const QueueSettings& settings) {
                         ? kUnlimited
                         : static_cast<std::uint32_t>(deliveries);
   lease_ms_ = settings.expires_ms.value_or(kNeverDue);
+  apply_delivery(settings);
 }
 
 // ---- in and out ----
@@ -65,6 +69,14 @@ Ready Queue::remove_head(Lane& lane) {
   return ready;
 }
 
+std::optional<Ready> Queue::take_ready(Lane& lane, Seq seq) {
+  std::optional<Ready> ready = lane.ready.take(seq);
+  if (!ready) return ready;
+  if (limit_) limit_->left(seq, *ready->message);
+  if (expires_) lane.expiry->left(*ready);
+  return ready;
+}
+
 // Every way back to the ready messages: to the position where it was (C-352).
 void Queue::put_back(Seq seq, Unsettled unsettled, Outlet& outlet) {
   Lane& lane = lane_at(unsettled.level);
@@ -76,6 +88,7 @@ void Queue::put_back(Seq seq, Unsettled unsettled, Outlet& outlet) {
   if (is_stored(ready.message)) outlet.record(persistence::Requeue{lane.part, seq, ready.returns});
   if (limit_) limit_->came(seq, *ready.message);
   if (expires_) lane.expiry->came(ready);
+  if (groups_) groups_->returned(ready);
   lane.ready.put_back(std::move(ready));
   changed(lane);
 }
@@ -168,6 +181,8 @@ void Queue::swept(Lane& lane, Fetched& page, Outlet& outlet) {
 void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
   policy_ = std::move(policy);
   apply(read_queue_settings(effective_arguments(entry_.arguments, policy_.get()).view()));
+  if (timeout_ms_ != kNeverDue || has_clocks_)
+    roster_.for_each([&](QueueConsumer& each) { set_clock(each, outlet.unix_ms()); });
   used_at_ms_ = 0;  // a lease begins now
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
 }
@@ -187,9 +202,10 @@ void Queue::touch(Outlet& outlet) {
 bool Queue::wake(Outlet& outlet) {
   alarm_ms_ = kNeverDue;
   if (used_at_ms_ == 0) used_at_ms_ = outlet.unix_ms();
-  if (lease_ms_ != kNeverDue && consumer_count_ == 0 && outlet.unix_ms() >= used_at_ms_ + lease_ms_)
+  if (lease_ms_ != kNeverDue && roster_.count() == 0 && outlet.unix_ms() >= used_at_ms_ + lease_ms_)
     return true;
   if (expires_) for_each_occupied([&](Lane& lane) { lane.sweep(next_seq_, outlet); });
+  if (has_clocks_) time_out(outlet);
   deliver(outlet);
   return false;
 }
@@ -198,9 +214,12 @@ bool Queue::wake(Outlet& outlet) {
 // finds nothing to do, and that costs less than moving it with every message.
 void Queue::set_alarm(Outlet& outlet) {
   Millis next = kNeverDue;
-  if (lease_ms_ != kNeverDue && consumer_count_ == 0) next = used_at_ms_ + lease_ms_;
+  if (lease_ms_ != kNeverDue && roster_.count() == 0) next = used_at_ms_ + lease_ms_;
   if (expires_)
     for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
+  next = std::min(next, late_ms_);
+  if (caps_ && next_lane() != nullptr && roster_.any_available())
+    next = std::min(next, caps_->next_due());
   if (next >= alarm_ms_) return;
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, next), next);
 }

@@ -2,6 +2,7 @@
 //
 // What a queue keeps in memory, and what it leaves to the store.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "broker/core/queue.hpp"
@@ -40,18 +41,18 @@ bool Queue::keeps(const Lane& lane, const protocol::Message& message) const {
   if (residents_ == nullptr) return true;
   const std::uint64_t held =
       levels_ ? levels_->fresh_bytes_from(lane.level) : lane.ready.fresh().bytes();
-  if (held == 0 && !available_.empty()) return true;  // it goes out at once
+  if (held == 0 && roster_.any_available()) return true;  // it goes out at once
   const std::uint64_t then = held + message.footprint();
   if (then > residents_->window_bytes) return false;
   if (!residents_->full()) return true;
-  if (consumer_count_ == 0) return false;
+  if (roster_.count() == 0) return false;
   residents_->wanted = true;
   return then <= kSmallWindowBytes;
 }
 
 void Queue::put_behind(Lane& lane, Ready ready, bool stored) {
   std::uint64_t tail_bytes_max = 0;
-  if (stored && consumer_count_ > 0 && !residents_->full()) {
+  if (stored && roster_.count() > 0 && !residents_->full()) {
     tail_bytes_max = residents_->window_bytes / 2;
     if (levels_) {
       const std::uint64_t others = levels_->tail_bytes() - lane.backlog.tail().bytes();
@@ -67,7 +68,7 @@ std::uint64_t Queue::window_now(bool head_is_wanted) const {
   residents_->wanted = true;
   // Consumers that can't take anything need nothing ready.
   const bool hungry =
-      !waiting_gets_.empty() || !available_.empty() || gated_count_ > 0 || head_is_wanted;
+      !waiting_gets_.empty() || roster_.any_available() || roster_.gated() > 0 || head_is_wanted;
   return hungry ? std::min(residents_->window_bytes, kSmallWindowBytes) : 0;
 }
 
@@ -133,6 +134,8 @@ void Queue::answer_gets(Outlet& outlet) {
 
 bool Queue::evict() {
   const std::uint64_t before = accounted_bytes_;
+  // What the store has beyond a position is only then what is ready if none of it has been out.
+  if (had_groups_) return false;
   for_each_occupied([this](Lane& lane) {
     lane.evict();
     changed(lane);
@@ -144,8 +147,11 @@ bool Queue::evict() {
 
 bool Queue::page_out(Outlet& outlet) {
   Lane* from = &main_;
-  auto piece = levels_ ? levels_->cut_piece(residents_->window_bytes, kPieceBytes, from)
-                       : main_.cut_piece(residents_->window_bytes, kPieceBytes);
+  // As for evict().
+  const std::uint64_t window =
+      had_groups_ ? std::numeric_limits<std::uint64_t>::max() : residents_->window_bytes;
+  auto piece = levels_ ? levels_->cut_piece(window, kPieceBytes, from)
+                       : main_.cut_piece(window, kPieceBytes);
   if (piece.empty() && unstored_)
     residents_->unstored.erase(*std::exchange(unstored_, std::nullopt));
   account();

@@ -83,6 +83,15 @@ class ReadyRun {
       if (ready.returns != kHole) visit(ready);
     }
   }
+  // Those of positions above that one.
+  template <class Visit>
+  void for_each_above(Seq seq, Visit&& visit) const {
+    if (!items_) return;
+    auto at = std::ranges::lower_bound(*items_, seq + 1, {}, &Ready::seq);
+    for (; at != items_->end(); ++at) {
+      if (at->returns != kHole) visit(*at);
+    }
+  }
   // Puts a run of higher positions behind this one; touches the shorter of the two only.
   void append(ReadyRun more) {
     if (more.size() > size()) {
@@ -164,8 +173,12 @@ class ReadyList {
 
   template <class Visit>
   void for_each(Visit&& visit) const {
-    for (const auto& [seq, ready] : returned_) visit(ready);
+    for_each_returned(visit);
     fresh_.for_each(visit);
+  }
+  template <class Visit>
+  void for_each_returned(Visit&& visit) const {
+    for (const auto& [seq, ready] : returned_) visit(ready);
   }
 
   // What has not been out yet: every position in it is above every returned one's.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "broker/auth/authenticator.hpp"
+#include "broker/core/due_ranges.hpp"
 #include "broker/core/effective_policy.hpp"
 #include "broker/core/ids.hpp"
 #include "broker/core/store_id.hpp"
@@ -55,6 +56,9 @@ struct Settle {
   // More of the same method follows for this queue: it hands out again after the last one only, or
   // messages that return together could go out again in the wrong order.
   bool more = false;
+  // How often the message had come back when it was delivered, in as many bits: the delivery may
+  // have been too late, and the message be out again.
+  std::uint16_t attempt = 0;
 };
 
 // After all publishes and settlements of a commit for queues of this shard, in the same batch of
@@ -80,7 +84,8 @@ struct Consume {
   std::uint32_t prefetch = 0;  // 0 = no limit
   bool no_ack = false;
   bool exclusive = false;
-  bool gated = false;  // under a channel-wide limit: needs a grant for each message
+  bool gated = false;             // under a channel-wide limit: needs a grant for each message
+  Millis timeout_ms = kNeverDue;  // for each delivery
   ReplyTo reply;
 };
 

@@ -23,6 +23,7 @@ bool is_between(const FieldValue& value) {
 bool is_integer(const FieldValue& value) { return value.is_integer(); }
 bool is_text(const FieldValue& value) { return value.as_text().has_value(); }
 bool is_name(const FieldValue& value) { return is_text(value) && value.as_text()->size() <= 255; }
+bool is_full_name(const FieldValue& value) { return is_name(value) && !value.as_text()->empty(); }
 bool is_switch(const FieldValue& value) { return value.as_bool().has_value(); }
 bool is_anything(const FieldValue&) { return true; }
 
@@ -58,6 +59,7 @@ bool is_interval(const FieldValue& value) {
 }
 
 constexpr std::string_view kCount = "an integer of 0 and more";
+constexpr std::string_view kPositive = "an integer of 1 and more";
 constexpr std::string_view kMilliseconds = "milliseconds, an integer of 0 to 315360000000";
 constexpr std::string_view kText = "a text of at most 255 bytes";
 constexpr std::string_view kSwitch = "true or false";
@@ -84,7 +86,12 @@ constexpr std::array kKeys = {
     limit_key("max-length", kCount, is_between<0>),
     limit_key("max-length-bytes", kCount, is_between<0>),
     limit_key("delivery-limit", "an integer; negative: no limit", is_integer),
-    limit_key("consumer-timeout", kCount, is_between<0>),
+    queue_key("consumer-timeout", kMilliseconds, is_between<0, kMillisecondsMax>,
+              Merge::MinimumAboveZero, true),
+    limit_key("max-unacked", kPositive, is_between<1>),
+    limit_key("delivery-rate", kPositive, is_between<1>),
+    limit_key("group-max-unacked", kPositive, is_between<1>),
+    queue_key("fair-share", kSwitch, is_switch),
     queue_key("overflow", "drop-head, reject-publish, reject-publish-dlx or block-publisher",
               is_overflow, Merge::First, true),
     queue_key("dead-letter-exchange", kText, is_name),
@@ -93,7 +100,7 @@ constexpr std::array kKeys = {
     queue_key("max-age", "digits and one of Y, M, D, h, m, s", is_interval),
     queue_key("stream-max-segment-size-bytes", "an integer of 0 to 3000000000",
               is_between<0, kSegmentBytesMax>),
-    queue_key("message-group-header", kText, is_name),
+    queue_key("message-group-header", "a text of 1 to 255 bytes", is_full_name),
     queue_key("delayed-retry-type", "disabled, all, failed or returned", is_retry_type),
     queue_key("delayed-retry-min", kCount, is_between<0>),
     queue_key("delayed-retry-max", kCount, is_between<0>),

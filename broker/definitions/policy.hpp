@@ -39,8 +39,9 @@ struct Policy {
 
 // How the values of a policy and an operator policy, or of a policy and an argument, become one.
 enum class Merge : std::uint8_t {
-  Minimum,  // of the two numbers; a negative one is no limit
-  First,    // the stronger side's: operator before policy, argument before policy
+  Minimum,           // of the two numbers; a negative one is no limit
+  MinimumAboveZero,  // the same; 0 is none, too
+  First,             // the stronger side's: operator before policy, argument before policy
 };
 
 struct PolicyKey {

@@ -227,6 +227,35 @@ TEST(QueueArguments, AgesInEveryUnit) {
   }
 }
 
+TEST(QueueArguments, WhatDecidesAboutDeliveriesIsKnownToClassicAndQuorumQueues) {
+  const auto with_all = [](Table table) {
+    return table.add_int32("x-consumer-timeout", 60'000)
+        .add("x-message-group-header", "customer")
+        .add_int32("x-group-max-unacked", 1)
+        .add_bool("x-fair-share", true)
+        .add_int32("x-max-unacked", 5)
+        .add_int64("x-delivery-rate", 100);
+  };
+  QueueSettings expected;
+  expected.consumer_timeout_ms = 60'000;
+  expected.message_group_header = "customer";
+  expected.group_max_unacked = 1;
+  expected.fair_share = true;
+  expected.max_unacked = 5;
+  expected.delivery_rate = 100;
+  EXPECT_EQ(accepted(with_all(Table())), expected);
+  expected.type = QueueType::Quorum;
+  EXPECT_EQ(accepted(with_all(typed("quorum"))), expected);
+  for (const char* key : {"x-group-max-unacked", "x-max-unacked", "x-delivery-rate"})
+    EXPECT_EQ(queue_refusal(Table().add_int32(key, 0)), invalid(key, "{value_zero,0}"));
+  EXPECT_EQ(queue_refusal(Table().add_int32("x-consumer-timeout", -1)),
+            invalid("x-consumer-timeout", "{value_negative,-1}"));
+  EXPECT_EQ(queue_refusal(Table().add("x-message-group-header", "")),
+            invalid("x-message-group-header", "invalid_length"));
+  EXPECT_EQ(queue_refusal(Table().add("x-message-group-header", std::string(256, 'h'))),
+            invalid("x-message-group-header", "invalid_length"));
+}
+
 TEST(QueueArguments, TextsAndFlagsOfTheWrongType) {
   for (const char* key : {"x-overflow", "x-queue-mode", "x-queue-type", "x-dead-letter-routing-key",
                           "x-single-active-consumer"}) {
@@ -448,6 +477,16 @@ TEST(ConsumerArguments, C288_Priority) {
   EXPECT_EQ(
       consumer_refusal(QueueType::Stream, Table().add_int32("x-priority", 5)),
       "invalid arg 'x-priority' for queue 'q' in vhost '/' of queue type rabbit_stream_queue");
+}
+
+TEST(ConsumerArguments, C368_Timeout) {
+  const auto timeout = [](const Table& arguments) {
+    return check_consumer_arguments("q", "/", QueueType::Quorum, arguments).timeout_ms;
+  };
+  EXPECT_EQ(timeout({}), 0);
+  EXPECT_EQ(timeout(Table().add_int32("x-consumer-timeout", 5)), 5);
+  EXPECT_EQ(consumer_refusal(QueueType::Classic, Table().add_int32("x-consumer-timeout", -1)),
+            invalid("x-consumer-timeout", "{value_negative,-1}"));
 }
 
 TEST(ConsumerArguments, C289_UnknownAcceptedOthersRefused) {

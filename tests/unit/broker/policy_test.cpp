@@ -178,6 +178,27 @@ TEST(EffectiveArguments, ANegativeDeliveryLimitIsNoLimit) {
   EXPECT_EQ(limit(-1, -1), "-1");
 }
 
+TEST(EffectiveArguments, AConsumerTimeoutOfZeroIsNone) {
+  const auto timeout = [](std::int64_t argument, std::int64_t by_policy) {
+    return value_of(effective(Table().add_int64("x-consumer-timeout", argument),
+                              Table().add_int64("consumer-timeout", by_policy)),
+                    "x-consumer-timeout");
+  };
+  EXPECT_EQ(timeout(0, 5), "5");
+  EXPECT_EQ(timeout(5, 0), "5");
+  EXPECT_EQ(timeout(3, 5), "3");
+  EXPECT_EQ(timeout(0, 0), "0");
+}
+
+TEST(PolicyDefinition, CapsAreAtLeastOneAndGroupsHaveAName) {
+  for (const char* key : {"max-unacked", "delivery-rate", "group-max-unacked"}) {
+    EXPECT_TRUE(check_policy_definition(Table().add_int64(key, 1), true).empty());
+    EXPECT_EQ(check_policy_definition(Table().add_int64(key, 0), true).size(), 1u);
+  }
+  EXPECT_EQ(check_policy_definition(Table().add("message-group-header", ""), false).size(), 1u);
+  EXPECT_TRUE(check_policy_definition(Table().add("message-group-header", "h"), false).empty());
+}
+
 TEST(EffectiveArguments, WhatIsForExchangesIsLeftOut) {
   const Table both =
       effective({}, Table().add("alternate-exchange", "ae").add_bool("delayed", true));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One queue over a store whose answers come when the test says so. A window of three messages.
+#include <algorithm>
 #include <deque>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,11 +15,12 @@
 namespace harrier::broker {
 namespace {
 
-protocol::MessagePtr message(bool persistent, std::size_t size = 100) {
+protocol::MessagePtr message(bool persistent, std::size_t size = 100,
+                             std::string_view routing_key = "q") {
   protocol::Properties properties;
   if (persistent) properties.delivery_mode = std::uint8_t{2};
   const std::vector<std::uint8_t> body(size);
-  return protocol::Message::create("", "q", properties.encode(), body);
+  return protocol::Message::create("", routing_key, properties.encode(), body);
 }
 
 // "a1" is message 1 to consumer a, "a1r" the same redelivered; from basic.get it is "1".
@@ -66,11 +69,12 @@ class QueuePagingTest : public testing::Test, protected Outlet {
     return {{ConnectionId{1}, number, static_cast<std::uint16_t>(number + 1)}, number};
   }
 
-  void open(bool durable_queue) {
+  void open(bool durable_queue, const protocol::Table& arguments = {}) {
     routing::QueueEntry entry;
     entry.id = QueueId{1};
     entry.name = "q";
     entry.durable = durable_queue;
+    entry.arguments = arguments;
     queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000}, &residents);
   }
   void consume(char name, std::uint32_t prefetch = 0, bool no_ack = false) {
@@ -510,6 +514,71 @@ TEST_F(QueuePagingTest, AfterACrashEverythingMayHaveBeenDeliveredBefore) {
   EXPECT_EQ(requeue.delivery_count, 1u) << "it had come back never before";
   settle(1, Outcome::Ack);
   EXPECT_EQ(taken(), (Texts{"a1r", "a3"}));
+}
+
+// What waits for its owner is held within the window; messages go out of their turn, and what is
+// behind the window must not be taken for what is in the store.
+TEST_F(QueuePagingTest, GroupsAreInOrderAcrossTheBoundary) {
+  protocol::Table arguments;
+  arguments.add("x-message-group-header", "routing-key");
+  open(true, arguments);
+  constexpr Seq kMessages = 60;
+  for (Seq seq = 1; seq <= kMessages; ++seq)
+    queue->publish(message(seq % 4 != 0, 100, seq % 3 == 0 ? "x" : "y"), *this);
+  make_durable();
+  consume('a', 1);
+  consume('b', 2);
+  std::map<bool, Seq> last;
+  std::map<bool, std::uint32_t> owner;
+  std::size_t settled = 0;
+  for (int i = 0; i < 1'000 && settled < kMessages; ++i) {
+    make_durable();
+    answer_all();
+    for (; settled < deliveries.size(); ++settled) {
+      const Delivery& each = deliveries[settled];
+      const bool group = each.seq % 3 == 0;
+      EXPECT_LT(last[group], each.seq);
+      last[group] = each.seq;
+      EXPECT_EQ(owner.try_emplace(group, each.consumer.consumer).first->second,
+                each.consumer.consumer);
+      if (settled % 5 == 4) continue;
+      queue->settle({QueueId{1}, each.seq, each.slot, Outcome::Ack}, *this);
+      EXPECT_FALSE(queue->evict());
+      queue->page_out(*this);
+    }
+    while (!pieces.empty()) store_piece();
+    for (std::size_t at = 4; at < settled; at += 5) settle(at, Outcome::Ack);
+  }
+  EXPECT_EQ(settled, kMessages);
+  EXPECT_EQ(queue->ready_count(), 0u);
+  make_durable();
+  EXPECT_EQ(in_store(store), 0u);
+}
+
+// Found by the simulation: 1 was fetched again beside the one that had come back.
+TEST_F(QueuePagingTest, WhatAGroupHasHandedOutOfItsTurnIsNotThereTwice) {
+  protocol::Table arguments;
+  arguments.add("x-message-group-header", "routing-key");
+  open(true, arguments);
+  queue->publish(message(true, 100, "x"), *this);
+  queue->publish(message(true, 100, "x"), *this);
+  queue->publish(message(true, 100, "y"), *this);
+  make_durable();
+  consume('a', 1);
+  consume('b', 1);
+  EXPECT_EQ(taken(), (Texts{"a1", "b3"}));
+  queue->cancel(ref('a'));
+  queue->release(ref('b').channel, *this);
+  queue->evict();
+  queue->page_out(*this);
+  consume('c');
+  answer_all();
+  settle(0, Outcome::Requeue);
+  answer_all();
+  auto all = taken();
+  std::ranges::sort(all);
+  EXPECT_EQ(all, (Texts{"c1r", "c2", "c3r"}));
+  EXPECT_EQ(queue->ready_count(), 0u);
 }
 
 TEST_F(QueuePagingTest, AQueueThatGoesLeavesTheShardsSum) {
