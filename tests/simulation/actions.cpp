@@ -192,6 +192,10 @@ void Client::send_content(std::uint16_t channel, std::uint64_t message) {
   if (ledger_.persistent(message)) properties.delivery_mode = std::uint8_t{2};
   if (const unsigned priority = ledger_.priority(message); priority > 0)
     properties.priority = static_cast<std::uint8_t>(priority);
+  if (const std::uint64_t group = group_of(message); group != 0) {
+    properties.headers.emplace();
+    properties.headers->add_int64(kGroupHeader, static_cast<std::int64_t>(group));
+  }
   const Bytes encoded = properties.encode();
   const auto frame = [&](protocol::FrameType type, const Bytes& payload) {
     Bytes out(payload.size() + protocol::kFrameOverhead);
@@ -368,6 +372,8 @@ void Client::cancel(Channel& channel) {
   protocol::BasicCancel method;
   const std::string tag = at->first;
   method.consumer_tag = tag;
+  at->second.leaving = true;
+  ledger_.consumer_leaves(channel.serial, tag);
   ask(channel.number, method, {protocol::BasicCancelOk::kId},
       [&channel, tag](const Method&) { channel.consumers.erase(tag); });
 }

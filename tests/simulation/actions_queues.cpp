@@ -150,7 +150,9 @@ void Client::declare_shared() {
     method.queue = queue.name;
     method.auto_delete = queue.auto_delete;
     method.nowait = true;
-    const protocol::Table arguments = arguments_of(ledger_.queue_priority_max(number));
+    protocol::Table arguments = arguments_of(ledger_.queue_priority_max(number));
+    if (queue.name == kGroups) arguments.add("x-message-group-header", kGroupHeader);
+    if (queue.name == kSingle) arguments.add_bool("x-single-active-consumer", true);
     method.arguments = arguments.view();
     send(1, method);
   }

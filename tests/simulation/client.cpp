@@ -141,8 +141,10 @@ void Client::on_deliver(Channel& channel, const protocol::BasicDeliver& method) 
     if (channel.gives_back()) return;
     Copy& copy =
         ledger_.delivered(message, consumer.queue, redelivered, channel.serial, consumer.no_ack);
+    if (!consumer.leaving) ledger_.served(consumer.queue, channel.serial, tag);
     check_level(message, consumer.queue, redelivered);
-    if (!redelivered) {
+    // Groups have an order each, and the ledger knows it.
+    if (!redelivered && ledger_.queue_name(consumer.queue) != kGroups) {
       std::uint64_t& last =
           consumer
               .last_fresh[{ledger_.publisher_of(message), ledger_.level(message, consumer.queue)}];
@@ -284,6 +286,8 @@ void Client::check_at_rest(const std::vector<broker::QueueInfo>& infos) const {
       const std::string& name = ledger_.queue_name(consumer.queue);
       const auto info = std::ranges::find(infos, name, &broker::QueueInfo::name);
       require(info != infos.end(), "a consumer of " + name + " outlives it");
+      // Messages may wait for another consumer.
+      if (name == kGroups || name == kSingle) continue;
       const bool full = (consumer.prefetch != 0 && consumer.held >= consumer.prefetch) ||
                         (channel.global_now != 0 && channel.outstanding >= channel.global_now);
       require(full || info->messages_ready == 0,

@@ -45,6 +45,7 @@ class Client {
     QueueNumber queue = 0;
     bool no_ack = false;
     bool started = false;  // consume-ok has come
+    bool leaving = false;  // its cancellation is on its way
     std::uint32_t prefetch = 0;
     std::uint32_t held = 0;
     // By publishing channel and level.

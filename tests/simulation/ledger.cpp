@@ -8,10 +8,15 @@ namespace harrier::simulation {
 
 const std::vector<SharedQueue>& shared_queues() {
   static const std::vector<SharedQueue> queues = {
-      {"sim.strict.0", QueueKind::Strict},     {"sim.strict.1", QueueKind::Strict},
-      {"sim.strict.2", QueueKind::Strict},     {"sim.purged", QueueKind::Purged},
-      {"sim.lossy", QueueKind::Lossy},         {"sim.volatile.0", QueueKind::Volatile},
+      {"sim.strict.0", QueueKind::Strict},
+      {"sim.strict.1", QueueKind::Strict},
+      {"sim.strict.2", QueueKind::Strict},
+      {"sim.purged", QueueKind::Purged},
+      {"sim.lossy", QueueKind::Lossy},
+      {"sim.volatile.0", QueueKind::Volatile},
       {"sim.auto", QueueKind::Volatile, true},
+      {kGroups, QueueKind::Strict},
+      {kSingle, QueueKind::Strict},
   };
   return queues;
 }
@@ -32,7 +37,8 @@ const std::vector<routing::Binding>& possible_bindings() {
 
 Ledger::Ledger(Dice& dice) {
   for (const SharedQueue& queue : shared_queues()) {
-    const bool has_priorities = queue.kind != QueueKind::Volatile && dice.chance(40);
+    const bool may_have = queue.kind != QueueKind::Volatile && queue.name != kGroups;
+    const bool has_priorities = may_have && dice.chance(40);
     const auto highest = static_cast<unsigned>(has_priorities ? dice.between(1, 5) : 0);
     queues_.push_back({queue.name, queue.kind, dice.chance(60), highest});
   }
@@ -108,6 +114,8 @@ Copy& Ledger::delivered(std::uint64_t message, QueueNumber queue, bool redeliver
   require(copy.settled == Copy::Settled::No || over_.contains(copy.settler),
           text + " was delivered after it was acknowledged");
   require(redelivered || !copy.seen, text + " was seen before, but redelivered is false");
+  if (queues_[queue].name == kGroups && group_of(message) != 0)
+    check_group(copy, redelivered, channel);
   copy.seen = true;
   copy.redelivered = redelivered;
   if (watching_ && published.persistent)
@@ -116,6 +124,30 @@ Copy& Ledger::delivered(std::uint64_t message, QueueNumber queue, bool redeliver
   copy.holder = no_ack ? 0 : channel;
   ++deliveries_;
   return copy;
+}
+
+// Nobody else holds one of its group, and none comes for the first time after a later one.
+void Ledger::check_group(const Copy& copy, bool redelivered, ChannelSerial channel) {
+  const std::uint64_t group = group_of(copy.message);
+  for (const auto& [key, other] : copies_) {
+    if (other.queue != copy.queue || group_of(other.message) != group || other.past) continue;
+    require(other.holder == 0 || other.holder == channel || over_.contains(other.holder),
+            text_of(copy) + " was delivered while another channel holds " + text_of(other) +
+                " of its group");
+  }
+  if (redelivered) return;
+  std::uint64_t& last = last_of_group_[{group, publisher_of(copy.message)}];
+  require(last < copy.message,
+          text_of(copy) + " came after " + std::to_string(last) + " of its group");
+  last = copy.message;
+}
+
+void Ledger::served(QueueNumber queue, ChannelSerial channel, const std::string& consumer) {
+  if (queues_[queue].name != kSingle) return;
+  const std::pair now(channel, consumer);
+  require(single_.first == 0 || single_ == now || over_.contains(single_.first),
+          consumer + " was served, though " + single_.second + " is the active consumer");
+  single_ = now;
 }
 
 void Ledger::settling(Copy& copy) {
@@ -139,6 +171,8 @@ void Ledger::check_at_rest(const std::vector<broker::QueueInfo>& infos) const {
     if (queue.kind != QueueKind::Strict && queue.kind != QueueKind::Purged) continue;
     const auto info = std::ranges::find(infos, queue.name, &broker::QueueInfo::name);
     require(info != infos.end(), queue.name + " has gone");
+    const bool has_active = queue.name == kSingle && info->consumers > 0;
+    require(info->single_active.has_value() == has_active, queue.name + " has another active one");
     std::uint64_t held = 0;
     std::uint64_t settled = 0;
     std::uint64_t doubtful = 0;

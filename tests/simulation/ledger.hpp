@@ -40,7 +40,12 @@ struct SharedQueue {
 // Declared by the first client of a run; the index is the queue's number in the ledger.
 const std::vector<SharedQueue>& shared_queues();
 inline constexpr const char* kVhost = "/";
-inline constexpr const char* kFanout = "sim.fanout";      // bound to the first two queues
+inline constexpr const char* kFanout = "sim.fanout";  // bound to the first two queues
+inline constexpr const char* kGroups = "sim.groups";  // messages of one group in order
+inline constexpr const char* kSingle = "sim.single";  // one consumer at a time
+inline constexpr const char* kGroupHeader = "group";
+// Of a message; 0: of none.
+inline std::uint64_t group_of(std::uint64_t message) { return message % 4; }
 inline constexpr const char* kChanging = "sim.changing";  // a direct exchange, made and deleted
 // All that clients ever bind.
 const std::vector<routing::Binding>& possible_bindings();
@@ -119,6 +124,11 @@ class Ledger {
   static void settling(Copy& copy);
   static void settled_for_certain(Copy& copy) { copy.settled = Copy::Settled::Certain; }
   static void released(Copy& copy) { copy.holder = 0; }
+  // A consumer has been given a message; none of another may come while it is there.
+  void served(QueueNumber queue, ChannelSerial channel, const std::string& consumer);
+  void consumer_leaves(ChannelSerial channel, const std::string& consumer) {
+    if (single_ == std::pair(channel, consumer)) single_ = {};
+  }
   void channel_over(ChannelSerial channel) { over_.insert(channel); }
   // A commit is asked for: all of it survives a crash or nothing does.
   using CommitNumber = std::size_t;
@@ -170,6 +180,7 @@ class Ledger {
 
   std::string text_of(const Copy& copy) const;
   bool is_kept(const Copy& copy) const;
+  void check_group(const Copy& copy, bool redelivered, ChannelSerial channel);
   void check_whole(const Commit& commit, const Survivors& survivors) const;
   void doubt(Copy& copy) const;
   void crash_copy(Copy& copy, bool is_there);
@@ -181,6 +192,9 @@ class Ledger {
   std::map<Key, Copy> copies_;
   std::set<ChannelSerial> over_;
   ChannelSerial last_channel_ = 0;
+  std::pair<ChannelSerial, std::string> single_;  // the active consumer of kSingle; 0: not known
+  // Of kGroups: the last one that came for the first time, by group and publishing channel.
+  std::map<std::pair<std::uint64_t, ChannelSerial>, std::uint64_t> last_of_group_;
   std::map<CommitNumber, Commit> commits_;  // not answered
   CommitNumber last_commit_ = 0;
   bool fanout_durable_ = false;
