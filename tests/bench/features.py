@@ -4,8 +4,8 @@
 
 The same flow through a plain queue and through one with each feature, in turn, every run on a
 freshly started broker with an empty folder on the disk of this checkout, and verified by the load
-tool. The rate, and the broker's CPU time per message, as percent of the plain queue's. Results go to
-build/bench-features/, and with --write to docs/benchmarks/features.json and into
+tool. The rate, and the broker's CPU time per message, as percent of the plain queue's. Results go
+to build/bench-features/, and with --write to docs/benchmarks/features.json and into
 docs/benchmarks.md.
 """
 
