@@ -26,10 +26,10 @@ struct QueueInfo {
   std::uint64_t messages_published = 0;  // since the queue exists
   std::uint32_t consumers = 0;
   std::optional<ConsumerRef> single_active;  // the others wait (C-463); none: all are served
-  std::string policy;                   // that matches it; empty: none
-  std::string operator_policy;          // the same
-  protocol::Table effective_policy;     // of both, keys without `x-`
-  protocol::Table effective_arguments;  // of that and its own arguments
+  std::string policy;                        // that matches it; empty: none
+  std::string operator_policy;               // the same
+  protocol::Table effective_policy;          // of both, keys without `x-`
+  protocol::Table effective_arguments;       // of that and its own arguments
 };
 
 struct EngineInfo {
