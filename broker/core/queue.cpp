@@ -48,7 +48,11 @@ QueueInfo Queue::info() const {
   return info;
 }
 
-Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
+Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter,
+                            DedupRule by_exchange) {
+  const bool deduplicates = !dead_letter && (dedup_ || by_exchange.any());
+  if (deduplicates && dedup().came_before(*message, by_exchange, outlet.unix_ms()))
+    return Taken::Duplicate;
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
   Lane& lane = main_;
   const Seq seq = next_seq_++;
@@ -62,6 +66,7 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
     if (residents_ != nullptr)
       lane.backlog.recorded(seq, outlet.current_batch(), outlet.durable_through());
   }
+  if (deduplicates) dedup_->accept(stored, outlet);
   if (limit_) limit_->came(seq, *message);
   if (lane.backlog.empty() && (!stored || keeps(lane, *message))) {
     if (expiring) lane.expiry->came({seq, message, 0, now});
@@ -105,6 +110,7 @@ std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
   if (expires_) bury_expired(outlet);
   if (waiting_gets_.empty() && can_answer()) {
     GetResult result = take_for(get, outlet);
+    if (blocked_) release_publishers(outlet);
     if (residents_ != nullptr) {
       refill(main_, false, outlet);
       account();
@@ -220,6 +226,7 @@ void Queue::deliver(Outlet& outlet) {
     if (limit_) drop_from_head(outlet);
   } while (refill(outlet));
   if (gated_count_ > 0) settle_grants(outlet);
+  if (blocked_) release_publishers(outlet);
   account();
   if (is_timed()) set_alarm(outlet);
 }
@@ -320,6 +327,8 @@ void Queue::close(Outlet& outlet) {
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
   if (entry_.durable) outlet.record(persistence::DropQueue{main_.part});
+  if (dedup_) dedup_->close(outlet);
+  if (blocked_) blocked_->release(outlet);
   if (main_.backlog.has_paged_out()) outlet.drop_paged(main_.part, 0, next_seq_ - 1);
 }
 

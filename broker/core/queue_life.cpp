@@ -29,6 +29,8 @@ void Queue::apply(const QueueSettings& settings) {
                                            settings.overflow.value_or(Overflow::DropHead));
     limit_->restore(main_.content_bytes(), next_seq_ - 1);
   }
+  if (limit_ && limit_->may_block() && !blocked_)
+    blocked_ = std::make_unique<BlockedPublishers>(entry_.id);
   ttl_ms_ = settings.message_ttl_ms;
   if (ttl_ms_ || expires_) begin_expiry();
   const std::int64_t deliveries = settings.delivery_limit.value_or(
@@ -37,6 +39,12 @@ void Queue::apply(const QueueSettings& settings) {
                         ? kUnlimited
                         : static_cast<std::uint32_t>(deliveries);
   lease_ms_ = settings.expires_ms.value_or(kNeverDue);
+  if (settings.dedup.any() || dedup_) dedup().set_own(settings.dedup);
+}
+
+Deduplication& Queue::dedup() {
+  if (!dedup_) dedup_ = std::make_unique<Deduplication>(entry_.id);
+  return *dedup_;
 }
 
 // ---- in and out ----
@@ -89,6 +97,11 @@ void Queue::drop_from_head(Outlet& outlet) {
     const Ready ready = take_ready(main_);
     bury(main_, ready.seq, ready.message, DeathReason::MaxLength, outlet);
   }
+}
+
+// There is room, or nobody wants to block any more.
+void Queue::release_publishers(Outlet& outlet) {
+  if (!blocked_->empty() && (!limit_ || limit_->has_room(ready_count()))) blocked_->release(outlet);
 }
 
 // The next message is in the store only, and there is something to be done with it though nobody
@@ -149,6 +162,8 @@ void Queue::swept(Lane& lane, Fetched& page, Outlet& outlet) {
 void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
   policy_ = std::move(policy);
   apply(read_queue_settings(effective_arguments(entry_.arguments, policy_.get()).view()));
+  if (dedup_) dedup_->trim(outlet);
+  if (blocked_) release_publishers(outlet);
   used_at_ms_ = 0;  // a lease begins now
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
 }
@@ -156,6 +171,7 @@ void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
 // ---- time ----
 
 void Queue::start(Outlet& outlet) {
+  if (dedup_) dedup_->trim(outlet);
   if (is_timed()) outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
 }
 

@@ -132,6 +132,9 @@ void Client::declare_shared() {
     method.queue = queue.name;
     method.auto_delete = queue.auto_delete;
     method.nowait = true;
+    protocol::Table arguments;
+    if (number == kDedupQueue) arguments.add_bool("x-message-deduplication", true);
+    method.arguments = arguments.view();
     send(1, method);
   }
   for (const QueueNumber queue : {0u, 1u}) {

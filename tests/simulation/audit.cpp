@@ -87,6 +87,7 @@ StoredByQueue recovered(World& world) {
   const auto infos = world.queues();
   StoredByQueue stored;
   for (const persistence::RecoveredQueue& queue : world.vault().recover().queues) {
+    if (broker::part_of(queue.queue) == broker::QueuePart::Dedup) continue;
     const auto id = static_cast<std::uint64_t>(queue.queue);
     const auto info = std::ranges::find_if(infos, [id](const broker::QueueInfo& each) {
       return static_cast<std::uint64_t>(each.id) == id;
@@ -109,13 +110,14 @@ StoredByQueue audit(World& world, const Ledger& ledger) {
     if (topology->find_queue(info.id)->durable) stored[info.name];
   }
   for (const persistence::RecoveredQueue& queue : recovery.queues) {
-    const auto id = static_cast<std::uint64_t>(queue.queue);
+    const auto id = static_cast<std::uint64_t>(broker::queue_of(queue.queue));
     const auto info = std::ranges::find_if(infos, [id](const broker::QueueInfo& each) {
       return static_cast<std::uint64_t>(each.id) == id;
     });
     require(info != infos.end(), "queue " + std::to_string(id) + " has gone, but is stored");
     const auto at = stored.find(info->name);
     require(at != stored.end(), info->name + " is transient, but is stored");
+    if (broker::part_of(queue.queue) == broker::QueuePart::Dedup) continue;
     at->second = messages_of(queue, *info);
   }
   for (const auto& [name, messages] : stored) ledger.check_stored(name, messages);
