@@ -17,7 +17,10 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
       limits_(limits),
       main_(entry_.id, 0, entry_.durable, residents != nullptr),
       residents_(residents) {
-  apply(read_queue_settings(entry_.arguments.view()));
+  const QueueSettings settings = read_queue_settings(entry_.arguments.view());
+  if (settings.type == QueueType::Stream)
+    stream_ = std::make_unique<Stream>(entry_, vhost_, limits_, residents_);
+  apply(settings);
 }
 
 Queue::~Queue() {
@@ -45,10 +48,16 @@ QueueInfo Queue::info() const {
   for (const auto& slot : slots_) {
     if (slot) info.messages_unacknowledged += slot->unsettled.size();
   }
+  if (stream_) stream_->describe(info);
   return info;
 }
 
 Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
+  if (stream_) {
+    stream_->publish(std::move(message), outlet);
+    if (is_timed()) set_alarm(outlet);
+    return Taken::Stored;
+  }
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
   Lane& lane = main_;
   const Seq seq = next_seq_++;
@@ -78,6 +87,7 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
 }
 
 void Queue::settle(const Settle& settle, Outlet& outlet) {
+  if (stream_) return stream_->settle(settle, outlet);
   take_back(settle, outlet);
   if (!settle.more) deliver(outlet);
 }
@@ -147,6 +157,7 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
 }
 
 std::optional<Refused> Queue::consume(const Consume& request) {
+  if (stream_) return stream_->consume(request);
   if (exclusive_consumer_ || (request.exclusive && consumer_count_ > 0)) {
     return Refused{ReplyCode::AccessRefused,
                    "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
@@ -168,6 +179,7 @@ std::optional<Refused> Queue::consume(const Consume& request) {
 }
 
 bool Queue::cancel(const ConsumerRef& ref) {
+  if (stream_) stream_->cancel(ref);
   QueueConsumer* consumer = find(ref);
   if (consumer == nullptr) return false;
   detach(*consumer);
@@ -176,6 +188,7 @@ bool Queue::cancel(const ConsumerRef& ref) {
 }
 
 void Queue::set_prefetch(const SetPrefetch& change, Outlet& outlet) {
+  if (stream_) return stream_->set_prefetch(change, outlet);
   QueueConsumer* consumer = find(change.consumer);
   if (consumer == nullptr) return;
   consumer->prefetch = change.prefetch;
@@ -199,6 +212,7 @@ void Queue::grant(const Grant& grant, Outlet& outlet) {
 }
 
 void Queue::sent(const Sent& sent, Outlet& outlet) {
+  if (stream_) return stream_->sent(sent, outlet);
   QueueConsumer* consumer = find(sent.consumer);
   if (consumer == nullptr) return;
   consumer->unsent_messages -= std::min(sent.messages, consumer->unsent_messages);
@@ -208,6 +222,7 @@ void Queue::sent(const Sent& sent, Outlet& outlet) {
 }
 
 void Queue::deliver(Outlet& outlet) {
+  if (stream_) return stream_->deliver(outlet);
   if (!outlet.delivers()) return;
   do {
     if (expires_) bury_expired(outlet);
@@ -255,7 +270,7 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Outlet& outlet) {
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{lane.part, ready.seq});
   }
-  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready),
+  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready), false,
                   ready.returns, std::move(ready.message)});
 }
 
@@ -284,6 +299,7 @@ std::uint32_t Queue::purge(Outlet& outlet) {
 }
 
 bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
+  if (stream_) stream_->release(channel);
   const bool had_consumers = consumer_count_ > 0;
   std::erase_if(waiting_gets_, [&](const Get& get) { return get.channel == channel; });
   for (const auto& slot : slots_) {
@@ -302,12 +318,13 @@ std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
   const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
   if (if_empty && ready_count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
-  if (if_unused && consumer_count_ > 0)
+  if (if_unused && consumer_count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
   return std::nullopt;
 }
 
 void Queue::cancel_all(Outlet& outlet) {
+  if (stream_) stream_->cancel_all(outlet);
   for (const auto& slot : slots_) {
     if (!slot || slot->cancelled || slot->getter) continue;
     outlet.notify(slot->ref.channel.connection, ConsumerCancelled{slot->ref});
@@ -318,6 +335,7 @@ void Queue::close(Outlet& outlet) {
   for (const Get& get : std::exchange(waiting_gets_, {}))
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
+  if (stream_) stream_->close(outlet);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
   if (entry_.durable) outlet.record(persistence::DropQueue{main_.part});
   if (main_.backlog.has_paged_out()) outlet.drop_paged(main_.part, 0, next_seq_ - 1);

@@ -25,6 +25,7 @@
 #include "broker/core/length_limit.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/residents.hpp"
+#include "broker/core/stream.hpp"
 #include "persistence/message_store.hpp"
 
 namespace harrier::broker {
@@ -47,11 +48,20 @@ class Queue {
   void apply(const QueueSettings& settings);
 
   void restore_expiring();  // some of it may have had a time to live of its own
+  // How far a consumer of that tag had come. False if that cannot be: it is no stream, or the value
+  // is of no meaning.
+  bool restore_stream_offset(std::string tag, const persistence::Bytes& value) {
+    return stream_ && stream_->restore_offset(std::move(tag), value);
+  }
 
   const routing::QueueEntry& entry() const { return entry_; }
   const std::string& vhost() const { return vhost_; }
-  std::uint32_t ready_count() const { return static_cast<std::uint32_t>(main_.count()); }
-  std::uint32_t consumer_count() const { return consumer_count_; }
+  std::uint32_t ready_count() const {
+    return static_cast<std::uint32_t>(stream_ ? stream_->count() : main_.count());
+  }
+  std::uint32_t consumer_count() const {
+    return stream_ ? stream_->consumer_count() : consumer_count_;
+  }
   QueueInfo info() const;
   // What operators want of it from now on; null: nothing. See effective_arguments() for what that
   // and the queue's own arguments make together.
@@ -101,9 +111,15 @@ class Queue {
   // ---- paging, queue_paging.cpp ----
   void fetched(Fetched& page, Outlet& outlet);
   void paged_out(const PagedOut& piece, Outlet& outlet);
+  // It asked to write into the turn's batch once more, before that goes.
+  void write_late(Outlet& outlet) {
+    if (stream_) stream_->write_offsets(outlet);
+  }
   void store_moved(Outlet& outlet);  // more is durable than when it was put on the waiting list
-  bool idle() const { return consumer_count_ == 0 && waiting_gets_.empty(); }
-  bool used_since_last_asked() { return std::exchange(used_, false); }
+  bool idle() const { return consumer_count() == 0 && waiting_gets_.empty(); }
+  bool used_since_last_asked() {
+    return stream_ ? stream_->used_since_last_asked() : std::exchange(used_, false);
+  }
   // Gives up what the store has, and its place among the holders; false if that was nothing.
   bool evict();
   // Gives a piece of what no store has to the store; false if it holds none beyond its window: it
@@ -124,7 +140,9 @@ class Queue {
   Taken refuse(const MessagePtr& message, Outlet& outlet);
   void settle_arrival(Outlet& outlet);
   void note_expiring(Outlet& outlet);
-  bool is_timed() const { return expires_ || lease_ms_ != kNeverDue; }
+  bool is_timed() const {
+    return expires_ || lease_ms_ != kNeverDue || (stream_ && stream_->ages());
+  }
   // The lane whose head goes out next, if that is in memory; null: nothing can go out now.
   Lane* next_lane() { return main_.ready.empty() ? nullptr : &main_; }
   Lane& lane_of(const Unsettled&) { return main_; }
@@ -175,6 +193,8 @@ class Queue {
   Seq next_seq_ = 1;
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
   Lane main_;
+  std::unique_ptr<Stream>
+      stream_;  // null: it is not one; else all messages and consumers are there
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;
   bool expires_ = false;  // something here has, or has had, a time to live

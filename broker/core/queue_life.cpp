@@ -18,6 +18,7 @@ constexpr std::int64_t kQuorumDeliveryLimit = 20;
 }  // namespace
 
 void Queue::apply(const QueueSettings& settings) {
+  if (stream_) return stream_->set_retention(settings);
   dead_letters_.reset();
   if (settings.dead_letter_exchange) {
     dead_letters_ = std::make_unique<DeadLetters>(
@@ -171,7 +172,9 @@ bool Queue::wake(Outlet& outlet) {
   if (lease_ms_ != kNeverDue && consumer_count_ == 0 && outlet.unix_ms() >= used_at_ms_ + lease_ms_)
     return true;
   if (expires_) main_.sweep(next_seq_, outlet);
+  if (stream_) stream_->retain(outlet);
   deliver(outlet);
+  if (stream_ && is_timed()) set_alarm(outlet);
   return false;
 }
 
@@ -180,6 +183,7 @@ bool Queue::wake(Outlet& outlet) {
 void Queue::set_alarm(Outlet& outlet) {
   Millis next = kNeverDue;
   if (lease_ms_ != kNeverDue && consumer_count_ == 0) next = used_at_ms_ + lease_ms_;
+  if (stream_) next = std::min(next, stream_->next_due());
   if (expires_) next = std::min(next, main_.next_due(is_waiting_));
   if (next >= alarm_ms_) return;
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, next), next);

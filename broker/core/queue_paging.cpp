@@ -24,6 +24,10 @@ constexpr std::uint64_t kPageWindows = 2;
 
 bool Queue::restore(const persistence::RecoveredQueue& held, bool clean) {
   if (part_of(held.queue) != QueuePart::Main) return false;
+  if (stream_) {
+    stream_->restore(held.messages, held.bytes, held.seq_max);
+    return true;
+  }
   HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
   next_seq_ = held.seq_max + 1;
   if (!clean) redelivered_to_ = held.seq_max;
@@ -91,6 +95,11 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
 }
 
 void Queue::fetched(Fetched& page, Outlet& outlet) {
+  if (stream_) {
+    stream_->fetched(page, outlet);
+    if (is_timed()) set_alarm(outlet);
+    return;
+  }
   Lane& lane = main_;
   if (expires_ && lane.is_sweep(page.token)) {
     swept(lane, page, outlet);
@@ -105,6 +114,7 @@ void Queue::fetched(Fetched& page, Outlet& outlet) {
 }
 
 void Queue::store_moved(Outlet& outlet) {
+  if (stream_) return stream_->store_moved(outlet);
   is_waiting_ = false;
   deliver(outlet);
 }
@@ -118,6 +128,7 @@ void Queue::answer_gets(Outlet& outlet) {
 }
 
 bool Queue::evict() {
+  if (stream_) return stream_->evict();
   const std::uint64_t before = accounted_bytes_;
   main_.evict();
   if (holder_) residents_->holders.erase(*std::exchange(holder_, std::nullopt));
