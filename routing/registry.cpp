@@ -93,7 +93,7 @@ struct RemoveBinding {
 }  // namespace
 
 void check_binding(const Exchange& source, const Binding& binding, const QueueEntry* queue) {
-  switch (source.type) {
+  switch (routing_type(source)) {
     case ExchangeType::Headers:
       parse_x_match(binding.arguments);
       break;
@@ -110,6 +110,7 @@ void check_binding(const Exchange& source, const Binding& binding, const QueueEn
     case ExchangeType::Fanout:
     case ExchangeType::ModulusHash:
     case ExchangeType::Random:
+    case ExchangeType::Delayed:
       break;
   }
 }
@@ -128,6 +129,16 @@ struct Registry::Impl {
     // Let go first: if nobody else has that snapshot, its nodes can be edited in place.
     latest.reset();
     ++data.version;
+  }
+
+  // By one of the same name and id.
+  void replace_exchange(std::shared_ptr<const Exchange> changed) {
+    begin_change();
+    data.exchanges_by_name.erase(changed->name);
+    data.exchanges_by_name.insert(changed);
+    Ref<ExchangeNode>* node = data.exchanges.edit(changed->id);
+    HARRIER_CHECK(node != nullptr);
+    node->edit().definition = std::move(changed);
   }
 
   Matcher& edit_matcher(ExchangeId id) {
@@ -276,12 +287,17 @@ bool Registry::set_alternate(std::string_view name, std::optional<std::string> a
   if (exchange->alternate == alternate) return false;
   auto changed = std::make_shared<Exchange>(*exchange);
   changed->alternate = std::move(alternate);
-  impl_->begin_change();
-  impl_->data.exchanges_by_name.erase(changed->name);
-  impl_->data.exchanges_by_name.insert(changed);
-  Ref<ExchangeNode>* node = impl_->data.exchanges.edit(changed->id);
-  HARRIER_CHECK(node != nullptr);
-  node->edit().definition = std::move(changed);
+  impl_->replace_exchange(std::move(changed));
+  return true;
+}
+
+bool Registry::set_delay_queue(std::string_view name, QueueId queue) {
+  const Exchange* exchange = find_exchange(name);
+  HARRIER_CHECK(exchange != nullptr);
+  if (exchange->delay_queue == queue) return false;
+  auto changed = std::make_shared<Exchange>(*exchange);
+  changed->delay_queue = queue;
+  impl_->replace_exchange(std::move(changed));
   return true;
 }
 

@@ -54,6 +54,10 @@ class Registry {
   // changes anything.
   bool set_alternate(std::string_view exchange, std::optional<std::string> alternate);
 
+  // Where messages wait that ask for it; 0: they do not any more. The same preconditions and
+  // result.
+  bool set_delay_queue(std::string_view exchange, QueueId queue);
+
   // Preconditions: the name exists. Bindings from and to it go too, and so on upstream (C-173,
   // C-190, C-191).
   Removed remove_exchange(std::string_view name);

@@ -257,7 +257,7 @@ constexpr Rule kRules[] = {
     {"x-delivery-rate", kClassic | kQuorum, [](Arg a, Out s) { s.delivery_rate = a.count(1); }},
     {"x-consumer-disconnected-timeout", kQuorum,
      [](Arg a, Out s) { s.consumer_disconnected_timeout_ms = a.count(); }},
-    {"x-delayed-retry-type", kQuorum,
+    {"x-delayed-retry-type", kClassic | kQuorum,
      [](Arg a, Out s) {
        s.delayed_retry = a.choice<DelayedRetry>({{"disabled", DelayedRetry::Disabled},
                                                  {"all", DelayedRetry::All},
@@ -265,8 +265,19 @@ constexpr Rule kRules[] = {
                                                  {"returned", DelayedRetry::Returned}},
                                                 "invalid_delayed_retry_type");
      }},
-    {"x-delayed-retry-min", kQuorum, [](Arg a, Out s) { s.delayed_retry_min_ms = a.count(); }},
-    {"x-delayed-retry-max", kQuorum, [](Arg a, Out s) { s.delayed_retry_max_ms = a.count(); }},
+    {"x-delayed-retry-min", kClassic | kQuorum,
+     [](Arg a, Out s) { s.delayed_retry_min_ms = a.count(); }},
+    {"x-delayed-retry-max", kClassic | kQuorum,
+     [](Arg a, Out s) { s.delayed_retry_max_ms = a.count(); }},
+    {"x-delayed-retry-strategy", kClassic | kQuorum,
+     [](Arg a, Out s) {
+       s.retry_strategy = a.choice<RetryStrategy>({{"fixed", RetryStrategy::Fixed},
+                                                   {"linear", RetryStrategy::Linear},
+                                                   {"exponential", RetryStrategy::Exponential}},
+                                                  "invalid_delayed_retry_strategy");
+     }},
+    {"x-delayed-retry-jitter", kClassic | kQuorum,
+     [](Arg a, Out s) { s.retry_jitter_percent = static_cast<int>(a.integer(0, 100)); }},
     {"x-max-age", kStream, read_max_age},
     {"x-stream-max-segment-size-bytes", kStream,
      [](Arg a, Out s) { s.stream_segment_bytes_max = a.integer(0, kStreamSegmentBytesMax); }},

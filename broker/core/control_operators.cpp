@@ -149,7 +149,7 @@ AuthenticatorPtr Control::make_authenticator() {
 // ---- policies ----
 
 EffectivePolicyPtr Control::match(Vhost& vhost, const routing::QueueEntry& queue) {
-  if (vhost.policies.empty()) return nullptr;
+  if (vhost.policies.empty() || queue.hidden) return nullptr;
   EffectivePolicyPtr found =
       vhost.policies.of_queue(queue.name, read_queue_settings(queue.arguments).type);
   if (found) vhost.queue_policies[queue.id] = found;
@@ -185,6 +185,7 @@ void Control::match_all(Vhost& vhost, const std::function<void(ApplyPolicy)>& te
   for (auto& [exchange, alternate] : alternates) {
     if (vhost.registry.set_alternate(exchange, std::move(alternate))) vhost.changed = true;
   }
+  update_delays(vhost);
 }
 
 // ---- limits ----

@@ -17,6 +17,8 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
       main_(entry_.id, 0, entry_.durable, residents != nullptr),
       residents_(residents),
       roster_(limits) {
+  if (is_hidden_queue(entry_.name))
+    exchange_ = std::make_unique<DelayedExchange>(vhost_, entry_.name, delayed());
   apply(read_queue_settings(entry_.arguments.view()));
 }
 
@@ -32,6 +34,7 @@ QueueInfo Queue::info() const {
   info.vhost = vhost_;
   info.name = entry_.name;
   info.messages_ready = ready_count();
+  if (delayed_) info.messages_delayed = delayed_->count();
   if (priorities_.kind != PriorityRule::Kind::None)
     info.ready_by_level.resize(priorities_.highest + 1u);
   for_each_occupied([&](const Lane& lane) {
@@ -55,6 +58,7 @@ QueueInfo Queue::info() const {
 }
 
 Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
+  if (exchange_) return delay(std::move(message), outlet);
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
   Lane& lane = lane_at(priorities_.level_of(*message));
   const Seq seq = next_seq_++;
@@ -97,12 +101,12 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
   std::optional<Unsettled> taken = consumer.unsettled.take(settle.seq);
   if (!taken) return;
   note_settled(*taken);
-  if (settle.outcome == Outcome::Requeue) {
-    put_back(settle.seq, std::move(*taken), outlet);
+  if (settle.outcome == Outcome::Requeue || settle.outcome == Outcome::Fail) {
+    put_back(settle.seq, std::move(*taken), settle.outcome == Outcome::Fail, outlet);
   } else if (settle.outcome == Outcome::Discard) {
     bury(lane_at(taken->level), settle.seq, taken->message, DeathReason::Rejected, outlet);
   } else if (is_stored(taken->message)) {
-    outlet.record(persistence::Settle{lane_at(taken->level).part, settle.seq});
+    outlet.record(persistence::Settle{lane_at(taken->level).part_at(settle.seq), settle.seq});
   }
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
     roster_.remove(consumer);
@@ -112,6 +116,7 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
 }
 
 std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
+  if (delayed_) release_delayed(outlet);
   if (expires_) bury_expired(outlet);
   if (waiting_gets_.empty() && can_answer()) {
     GetResult result = take_for(get, outlet);
@@ -147,7 +152,7 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
     if (groups_) groups_->lend(*ready.message, getter.slot);
     if (has_clocks_) start_clock(getter, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{lane->part, ready.seq});
+    outlet.record(persistence::Settle{lane->part_at(ready.seq), ready.seq});
   }
   if (caps_) caps_->handed_out(get.no_ack);
   result.message = std::move(ready.message);
@@ -203,6 +208,7 @@ void Queue::sent(const Sent& sent, Outlet& outlet) {
 void Queue::deliver(Outlet& outlet) {
   if (!outlet.delivers()) return;
   do {
+    if (delayed_) release_delayed(outlet);
     if (expires_) bury_expired(outlet);
     if (!waiting_gets_.empty()) answer_gets(outlet);
     if (groups_) {
@@ -215,7 +221,7 @@ void Queue::deliver(Outlet& outlet) {
       }
     }
     if (limit_) drop_from_head(outlet);
-  } while (refill(!idle(), outlet));
+  } while (refill(!idle(), outlet) || (delayed_ && has_due_retries(outlet)));
   if (roster_.gated() > 0) settle_grants(outlet);
   account();
   if (is_timed()) set_alarm(outlet);
@@ -232,7 +238,7 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& 
     if (groups_) groups_->handed_out(*ready.message);
     if (has_clocks_) start_clock(consumer, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{lane.part, ready.seq});
+    outlet.record(persistence::Settle{lane.part_at(ready.seq), ready.seq});
   }
   if (caps_) caps_->handed_out(consumer.no_ack);
   outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready),
@@ -257,7 +263,11 @@ void Queue::settle_grants(Outlet& outlet) {
 }
 
 std::uint32_t Queue::purge(Outlet& outlet) {
-  const std::uint32_t count = ready_count();
+  std::uint32_t count = ready_count();
+  if (delayed_) {
+    count += static_cast<std::uint32_t>(delayed_->count());
+    delayed_->clear(outlet);
+  }
   for_each_lane([&](Lane& lane) {
     lane.purge(next_seq_, outlet);
     changed(lane);
@@ -284,7 +294,7 @@ bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
 
 std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
   const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
-  if (if_empty && ready_count() > 0)
+  if (if_empty && (ready_count() > 0 || (delayed_ && delayed_->count() > 0)))
     return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
   if (if_unused && roster_.count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
@@ -303,6 +313,7 @@ void Queue::close(Outlet& outlet) {
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
+  if (delayed_) delayed_->close(outlet);
   for_each_lane([&](Lane& lane) {
     if (entry_.durable) outlet.record(persistence::DropQueue{lane.part});
     if (lane.backlog.has_paged_out()) outlet.drop_paged(lane.part, 0, next_seq_ - 1);
@@ -312,7 +323,7 @@ void Queue::close(Outlet& outlet) {
 void Queue::requeue_all(QueueConsumer& consumer, Outlet& outlet) {
   consumer.unsettled.take_to(~std::uint64_t{0}, [&](std::uint64_t seq, Unsettled unsettled) {
     note_settled(unsettled);
-    put_back(seq, std::move(unsettled), outlet);
+    put_back(seq, std::move(unsettled), true, outlet);
   });
 }
 

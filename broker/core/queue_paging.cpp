@@ -24,6 +24,11 @@ constexpr std::uint64_t kPageWindows = 2;
 }  // namespace
 
 bool Queue::restore(const persistence::RecoveredQueue& held, bool clean) {
+  if (part_of(held.queue) == QueuePart::Delayed) {
+    HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
+    delayed().restore(held.messages, held.bytes, held.seq_max);
+    return true;
+  }
   const auto part = static_cast<unsigned>(part_of(held.queue));
   if (part > priorities_.highest) return false;
   HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
@@ -103,6 +108,11 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
 }
 
 void Queue::fetched(Fetched& page, Outlet& outlet) {
+  if (part_of(page.part) == QueuePart::Delayed) {
+    const bool scanned = exchange_ && exchange_->scanned(page, outlet);
+    if (scanned || delayed_->fetched(page, outlet)) deliver(outlet);
+    return;
+  }
   Lane* const of = lane_of(page.part);
   HARRIER_CHECK(of != nullptr);
   Lane& lane = *of;

@@ -46,7 +46,8 @@ struct Publish {
   std::uint64_t confirm = 0;  // the publisher's sequence number; 0 = no answer wanted
 };
 
-enum class Outcome : std::uint8_t { Ack, Requeue, Discard };
+// Fail: to be requeued, too, as what could not be dealt with; Requeue: as what was not dealt with.
+enum class Outcome : std::uint8_t { Ack, Requeue, Fail, Discard };
 
 struct Settle {
   QueueId queue{};
