@@ -272,9 +272,7 @@ std::string print_toml(const Config& config) {
   }
   result += "\n[server_properties]\n";
   for (const auto& [name, text] : config.identity.server_properties) {
-    std::ostringstream line;
-    line << toml::table{{name, text}};
-    result += line.str() + "\n";
+    result += quoted(name) + " = " + quoted(text) + "\n";
   }
   return result;
 }

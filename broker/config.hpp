@@ -175,6 +175,7 @@ ConfigErrors read_config_file(const std::string& path, Config& config);
 // "limits.frame_max=64KiB", for --set: the value as in TOML, quotes may be left out.
 ConfigErrors apply_setting(std::string_view setting, Config& config);
 
+std::string quoted(std::string_view text);     // as a TOML basic string, or key
 std::string print_toml(const Config& config);  // every key, read back by read_config_text
 std::string print_markdown();                  // docs/configuration.md
 

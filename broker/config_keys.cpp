@@ -12,15 +12,7 @@
 #include "broker/config_grammar.hpp"
 
 namespace harrier::broker {
-namespace {
 
-using std::chrono::milliseconds;
-
-constexpr std::uint64_t kGiB = 1024 * kMiB;
-constexpr std::uint64_t kFrameMinBytes = 4096;            // the smallest legal frame-max
-constexpr std::uint64_t kMessageLimitBytes = 512 * kMiB;  // no setting goes beyond (C-307)
-
-// As a TOML basic string.
 std::string quoted(std::string_view text) {
   static constexpr std::string_view kHex = "0123456789ABCDEF";
   std::string result = "\"";
@@ -35,6 +27,14 @@ std::string quoted(std::string_view text) {
   }
   return result + '"';
 }
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kGiB = 1024 * kMiB;
+constexpr std::uint64_t kFrameMinBytes = 4096;            // the smallest legal frame-max
+constexpr std::uint64_t kMessageLimitBytes = 512 * kMiB;  // no setting goes beyond (C-307)
 
 template <class Items, class Print>
 std::string print_list(const Items& items, const Print& print) {

@@ -232,7 +232,8 @@ checkpoint_interval = "50ms"
 TEST(Config, OddTextsReadBack) {
   Config config;
   config.data = "odd \"\\\x01\x7f\n";
-  config.identity.server_properties = {{"a b", "it's \"quoted\""}, {"x.y", "tab\tand\nline"}};
+  config.identity.server_properties = {
+      {"a b", "it's \"quoted\""}, {"a'b", "it's"}, {"x.y", "tab\tand\nline"}};
   EXPECT_EQ(read(print_toml(config)), config) << print_toml(config);
 }
 
