@@ -69,6 +69,11 @@ class Lane {
   bool head_is_due(Millis now) const {
     return head_is_away() && expiry->has_ttl() && expiry->head_due_ms <= now;
   }
+  // Something in the store has expired, or may have, and has not been read yet.
+  bool may_be_overdue(Millis now) const {
+    return !backlog.empty() &&
+           (head_is_due(now) || expiry->sweep || expiry->ranges().next_due() <= now);
+  }
   // When there is something to be done; `waiting`: the head is not durable yet.
   Millis next_due(bool waiting) const;
   // Looks for messages in the store that have expired; the page that it asks for goes to swept().

@@ -120,6 +120,7 @@ class Queue {
   void put_back(Seq seq, Unsettled unsettled, Outlet& outlet);
   Taken refuse(const MessagePtr& message, Outlet& outlet);
   void settle_arrival(Outlet& outlet);
+  bool owes_dead_letters(Millis now) const;
   void note_expiring(Outlet& outlet);
   bool is_timed() const {
     return expires_ || lease_ms_ != kNeverDue || has_clocks_ || caps_ != nullptr;

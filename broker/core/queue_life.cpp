@@ -12,6 +12,8 @@ namespace harrier::broker {
 
 namespace {
 
+// Between two looks at a queue that is to go and has not read all that has expired in it.
+constexpr Millis kOwingPauseMs = 10;
 // A quorum queue's delivery limit, if it was given none (C-472).
 constexpr std::int64_t kQuorumDeliveryLimit = 20;
 
@@ -199,22 +201,35 @@ void Queue::touch(Outlet& outlet) {
   set_alarm(outlet);
 }
 
+// True if nobody has used the queue for too long. What has expired in it by then leaves it first,
+// however late this is: queues that delay messages are given twice the time of their messages.
 bool Queue::wake(Outlet& outlet) {
   alarm_ms_ = kNeverDue;
-  if (used_at_ms_ == 0) used_at_ms_ = outlet.unix_ms();
-  if (lease_ms_ != kNeverDue && roster_.count() == 0 && outlet.unix_ms() >= used_at_ms_ + lease_ms_)
-    return true;
+  const Millis now = outlet.unix_ms();
+  if (used_at_ms_ == 0) used_at_ms_ = now;
   if (expires_) for_each_occupied([&](Lane& lane) { lane.sweep(next_seq_, outlet); });
   if (has_clocks_) time_out(outlet);
   deliver(outlet);
-  return false;
+  const bool unused =
+      lease_ms_ != kNeverDue && roster_.count() == 0 && now >= used_at_ms_ + lease_ms_;
+  return unused && !owes_dead_letters(now);
+}
+
+bool Queue::owes_dead_letters(Millis now) const {
+  bool owes = false;
+  if (dead_letters_ && expires_)
+    for_each_occupied([&](const Lane& lane) { owes = owes || lane.may_be_overdue(now); });
+  return owes;
 }
 
 // Asks to be woken when the next thing is due. An alarm that comes too early is left as it is: it
 // finds nothing to do, and that costs less than moving it with every message.
 void Queue::set_alarm(Outlet& outlet) {
   Millis next = kNeverDue;
-  if (lease_ms_ != kNeverDue && roster_.count() == 0) next = used_at_ms_ + lease_ms_;
+  if (lease_ms_ != kNeverDue && roster_.count() == 0) {
+    next = used_at_ms_ + lease_ms_;
+    if (next <= outlet.unix_ms()) next = outlet.unix_ms() + kOwingPauseMs;
+  }
   if (expires_)
     for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
   next = std::min(next, late_ms_);

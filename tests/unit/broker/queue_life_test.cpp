@@ -478,6 +478,43 @@ TEST_F(QueueLifeTest, AQueueThatNobodyUsesExpires) {
   EXPECT_TRUE(advance(1));
 }
 
+// As a queue does that delays messages for a while, on a broker that was held up for longer.
+TEST_F(QueueLifeTest, WhatHasExpiredLeavesBeforeTheQueueGoes) {
+  settings.expires_ms = 200;
+  for (const bool evicted : {false, true}) {
+    for (const bool own : {false, true}) {
+      settings.message_ttl_ms = own ? std::nullopt : std::optional<std::int64_t>(100);
+      open();
+      publish(5, true, own ? std::optional<std::string>("100") : std::nullopt);
+      make_durable();
+      if (evicted) queue->evict();
+      now += 1'000;
+      EXPECT_TRUE(advance(100));
+      EXPECT_EQ(dead(), Texts(5, "expired")) << evicted << own;
+    }
+  }
+}
+
+// Nobody is waiting for what cannot become a dead letter, or has time left.
+TEST_F(QueueLifeTest, TheQueueGoesWithWhatHasNotExpired) {
+  settings.message_ttl_ms = 300;
+  settings.expires_ms = 200;
+  apply();
+  publish(5);
+  make_durable();
+  queue->evict();
+  EXPECT_TRUE(advance(200));
+  EXPECT_EQ(dead(), Texts{});
+  settings.message_ttl_ms = 100;
+  settings.dead_letter_exchange.reset();
+  open();
+  publish(5);
+  make_durable();
+  queue->evict();
+  now += 1'000;
+  EXPECT_TRUE(advance(0));
+}
+
 class RandomLifeTest : public QueueLifeTest, public testing::WithParamInterface<unsigned> {
  protected:
   unsigned below(unsigned n) { return static_cast<unsigned>(dice() % n); }
