@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/scripts/runner_broker.hpp"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <optional>
+#include <string_view>
 #include <system_error>
 
 #include "tests/scripts/runner_values.hpp"
@@ -24,19 +25,15 @@ namespace {
 constexpr std::chrono::seconds kStartLimit{60};  // sanitizer builds on a loaded machine
 constexpr int kStopLimitMs = 30'000;
 
-// A port that was free a moment ago. Nothing else can promise more; a broker that finds it taken
-// says so and fails.
-std::uint16_t free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  const bool ok = fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  if (fd >= 0) close(fd);
-  if (!ok) throw StepError(std::string("no free port: ") + std::strerror(errno));
-  return ntohs(address.sin_port);
+// From the start-up line, which comes once the broker serves. The system chooses the port: one that
+// was free a moment ago might be taken by a test that runs beside this one.
+std::optional<std::uint16_t> port_in(const std::string& output) {
+  constexpr std::string_view kBefore = "serves AMQP 0-9-1 on 127.0.0.1:";
+  const std::size_t at = output.find(kBefore);
+  if (at == std::string::npos || output.find('\n', at) == std::string::npos) return {};
+  std::uint16_t port = 0;
+  std::from_chars(output.data() + at + kBefore.size(), output.data() + output.size(), port);
+  return port;
 }
 
 std::string make_data_directory() {
@@ -50,15 +47,14 @@ std::string make_data_directory() {
 
 BrokerProcess::BrokerProcess(const std::string& program, unsigned shards,
                              const std::vector<std::string>& options)
-    : data_(make_data_directory()), port_(free_port()) {
+    : data_(make_data_directory()) {
   spawn(program, shards, options);
   await_start();
 }
 
 void BrokerProcess::spawn(const std::string& program, unsigned shards,
                           const std::vector<std::string>& options) {
-  std::vector<std::string> words = {program, "serve",    "--data",
-                                    data_,   "--listen", "127.0.0.1:" + std::to_string(port_)};
+  std::vector<std::string> words = {program, "serve", "--data", data_, "--listen", "127.0.0.1:0"};
   if (shards > 0) {
     words.push_back("--shards");
     words.push_back(std::to_string(shards));
@@ -99,16 +95,14 @@ void BrokerProcess::read_output(int fd) {
   close(fd);
 }
 
-// The start-up line names the address, and comes once the broker serves.
 void BrokerProcess::await_start() {
-  const std::string address = "127.0.0.1:" + std::to_string(port_);
-  const auto started = [&] {
-    const std::size_t at = output_.find(address);
-    return at != std::string::npos && output_.find('\n', at) != std::string::npos;
-  };
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, kStartLimit, [&] { return output_ended_ || started(); });
-  if (started() && !output_ended_) return;
+  changed_.wait_for(lock, kStartLimit, [&] { return output_ended_ || port_in(output_); });
+  const auto port = port_in(output_);
+  if (port && !output_ended_) {
+    port_ = *port;
+    return;
+  }
   const std::string text = output_;
   lock.unlock();
   stop();
