@@ -83,7 +83,7 @@ void Consumer::on_method(const protocol::Method& method, const Content& content)
   require(deliver != nullptr, "a consumer got " + protocol::print(method));
   const Seen seen = world_.ledger.read(queue_, method, content);
   world_.ledger.delivered(queue_, seen);
-  if (!seen.redelivered) {
+  if (!seen.redelivered && queue_.died_in.empty()) {
     std::uint64_t& last = last_fresh_[seen.key.publisher];
     require(last < seen.key.number, to_text(seen.key) + " in queue " + queue_.name +
                                         ": delivered out of order, after " + std::to_string(last));
@@ -99,6 +99,8 @@ void Consumer::act() {
   const std::uint64_t choice = world_.dice.below(100);
   if (choice < 3) {
     give_back();
+  } else if (!queue_.dead_letters_to.empty() && choice < 80) {
+    reject();
   } else {
     settle(choice < 60);
   }
@@ -118,18 +120,29 @@ void Consumer::settle(bool multiple) {
   while (!held_.empty()) {
     const auto [tag, key] = held_.front();
     held_.pop_front();
-    world_.ledger.settle_asked(queue_, key);
     if (world_.dice.one_in(20)) {
+      world_.ledger.rejected(queue_, key);
       protocol::BasicReject reject;
       reject.delivery_tag = tag;
       reject.requeue = false;
       client_.send(reject);
     } else {
+      world_.ledger.settle_asked(queue_, key);
       protocol::BasicAck ack;
       ack.delivery_tag = tag;
       client_.send(ack);
     }
   }
+}
+
+void Consumer::reject() {
+  for (const auto& [tag, key] : held_) world_.ledger.rejected(queue_, key);
+  protocol::BasicNack nack;
+  nack.delivery_tag = held_.back().first;
+  nack.multiple = true;
+  nack.requeue = false;
+  client_.send(nack);
+  held_.clear();
 }
 
 void Consumer::give_back() {

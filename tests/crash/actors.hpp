@@ -88,6 +88,7 @@ class Consumer final : public Actor {
   void on_method(const protocol::Method& method, const Content& content) override;
   void act();
   void settle(bool multiple);
+  void reject();
   void give_back();
 
   Queue& queue_;

@@ -29,6 +29,21 @@ std::vector<std::uint8_t> without_delivery_count(protocol::ByteView bytes) {
   return properties->with_headers(headers.remove("x-delivery-count"));
 }
 
+// A dead letter has the history of its death in that queue, and is else what it was.
+std::vector<std::uint8_t> without_history(protocol::ByteView bytes, std::string_view died_in) {
+  const auto properties = protocol::PropertiesView::parse(bytes);
+  if (!properties || !properties->has(protocol::kHeaders)) return {};
+  protocol::Table headers(properties->headers());
+  const auto queue = headers.view().find("x-first-death-queue");
+  if (!queue || queue->as_text() != died_in) return {};
+  headers.remove("x-death");
+  for (const char* which : {"x-first-death-", "x-last-death-"}) {
+    for (const char* what : {"reason", "queue", "exchange"})
+      headers.remove(std::string(which) + what);
+  }
+  return properties->with_headers(headers);
+}
+
 }  // namespace
 
 Queue& Ledger::add_queue(std::string name, std::string exchange, std::string routing_key) {
@@ -57,6 +72,11 @@ void Ledger::stopped_in_good_order() {
       const bool settled = copy.settle_asked && copy.settle_run == run_;
       return !copy.persistent || settled || copy.left_with != 0;
     });
+    for (auto& [key, copy] : queue.copies) {  // what died has arrived
+      if (copy.entered_with == 0) continue;
+      copy.entered_with = 0;
+      copy.durable = true;
+    }
   }
   killed();
 }
@@ -104,9 +124,10 @@ Seen Ledger::read(const Queue& queue, const protocol::Method& method,
               " is back: it was settled for certain, purged, missing after an "
               "earlier restart, or never published there");
   const auto expected = make_properties(*key, at->second.persistent);
-  const bool unchanged = std::ranges::equal(content.properties, expected) ||
-                         (seen.redelivered &&
-                          std::ranges::equal(without_delivery_count(content.properties), expected));
+  std::vector<std::uint8_t> properties(content.properties.begin(), content.properties.end());
+  if (!queue.died_in.empty()) properties = without_history(properties, queue.died_in);
+  const bool unchanged = properties == expected ||
+                         (seen.redelivered && without_delivery_count(properties) == expected);
   require(unchanged, in_queue(*key, queue) + ": its properties have changed");
   return seen;
 }
@@ -117,7 +138,7 @@ void Ledger::check_seen(const Queue& queue, const Seen& seen, const Copy& copy) 
   require(!copy.delivered || seen.redelivered, in_queue(seen.key, queue) + ": delivered before" +
                                                    (copy.settle_asked ? " and acknowledged" : "") +
                                                    ", and now again without the redelivered flag");
-  require(!(copy.settle_asked && copy.settle_run == run_),
+  require(!((copy.settle_asked || copy.left_with != 0) && copy.settle_run == run_),
           in_queue(seen.key, queue) + ": settled in this life of the broker, and there again");
 }
 
@@ -143,6 +164,23 @@ void Ledger::settle_asked(Queue& queue, const MessageKey& key, GroupId transacti
     copy.settle_asked = true;
     copy.settle_run = run_;
   }
+}
+
+void Ledger::rejected(Queue& queue, const MessageKey& key) {
+  if (queue.dead_letters_to.empty()) return settle_asked(queue, key);
+  const GroupId death = new_group();
+  settle_asked(queue, key, death);
+  Copy& copy = queue.copies.at(key);
+  copy.settle_run = run_;
+  for (Queue* target : queue.dead_letters_to) {
+    Copy letter;
+    letter.run = run_;
+    letter.persistent = copy.persistent;
+    letter.entered_with = death;
+    require(target->copies.emplace(key, letter).second,
+            in_queue(key, *target) + ": dies twice, by the test");
+  }
+  ++totals_.died;
 }
 
 void Ledger::requeued(Queue& queue, const MessageKey& key) { queue.copies.at(key).held = false; }
@@ -171,7 +209,7 @@ void Ledger::observe(GroupId group, bool happened, const Queue& queue, const Mes
   const auto [at, is_new] = outcomes_.emplace(group, happened);
   if (is_new) ++totals_.torn_open;
   require(at->second == happened, in_queue(key, queue) +
-                                      ": its transaction or purge was done in part, "
+                                      ": its transaction, purge or death was done in part, "
                                       "group " +
                                       std::to_string(group));
 }
@@ -183,7 +221,7 @@ void Ledger::check_missing(const Queue& queue, const MessageKey& key, const Copy
   // Asked twice over, its absence says nothing about either.
   if (copy.left_with != 0 && copy.entered_with == 0 && copy.persistent && copy.durable) {
     observe(copy.left_with, true, queue, key);
-  } else if (copy.entered_with != 0 && copy.left_with == 0) {
+  } else if (copy.entered_with != 0 && copy.left_with == 0 && !copy.settle_asked) {
     observe(copy.entered_with, false, queue, key);
   }
 }
@@ -197,7 +235,7 @@ void Ledger::audited(Queue& queue, const std::vector<Seen>& all) {
     Copy copy = at->second;
     check_seen(queue, seen, copy);
     std::uint64_t& before = last[seen.key.publisher];
-    require(before < seen.key.number,
+    require(before < seen.key.number || !queue.died_in.empty(),
             in_queue(seen.key, queue) + ": out of order, it came after " + std::to_string(before));
     before = seen.key.number;
     if (copy.entered_with != 0) observe(copy.entered_with, true, queue, seen.key);

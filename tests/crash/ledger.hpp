@@ -10,8 +10,9 @@
 // answer, so it is certain only inside an answered tx.commit, or when the broker was stopped in
 // good order after it had counted the queue for the same channel. Until then the copy may be there,
 // but only as redelivered; a later confirm proves nothing about it. A purge has an answer that
-// promises no more than an ack, but it is one record: all or nothing. What is gone once never comes
-// back.
+// promises no more than an ack, but it is one record: all or nothing. What is rejected in a queue
+// with dead letters leaves it and enters all their queues, together or not at all. What is gone
+// once never comes back.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +46,8 @@ struct Queue {
   std::string name;
   std::string exchange;  // where its messages were published, and with which key
   std::string routing_key;
+  std::vector<Queue*> dead_letters_to;
+  std::string died_in;  // all that it gets are dead letters from there, in the order of their end
   std::map<MessageKey, Copy> copies;
 };
 
@@ -72,6 +75,7 @@ class Ledger {
   // A consumer got it; checks that it may.
   void delivered(Queue& queue, const Seen& seen);
   void settle_asked(Queue& queue, const MessageKey& key, GroupId transaction = 0);
+  void rejected(Queue& queue, const MessageKey& key);  // for good
   void requeued(Queue& queue, const MessageKey& key);
   void purge_asked(Queue& queue, GroupId purge);
 
@@ -89,6 +93,7 @@ class Ledger {
     std::uint64_t confirmed = 0;
     std::uint64_t delivered = 0;
     std::uint64_t settled = 0;
+    std::uint64_t died = 0;
     std::uint64_t audited = 0;
     std::uint64_t came_back = 0;  // settled, not certainly, and redelivered after a kill
     std::uint64_t transactions = 0;

@@ -176,5 +176,95 @@ TEST_F(LedgerTest, ABodyThatWasChangedIsSeen) {
   }
 }
 
+// A queue whose dead letters go to two others; the first of two messages was rejected in it.
+struct Death {
+  Death() {
+    dying.dead_letters_to = {&grave, &other_grave};
+    grave.died_in = other_grave.died_in = dying.name;
+    for (const std::uint64_t number : {1u, 2u}) {
+      ledger.published(dying, {1, number}, true);
+      ledger.confirmed(dying, {1, number});
+    }
+    ledger.delivered(dying, fresh);
+    ledger.rejected(dying, fresh.key);
+  }
+  // What the audit of all three complains about; "" if it is content.
+  std::string complaint(const std::vector<Seen>& left, const std::vector<Seen>& buried,
+                        const std::vector<Seen>& buried_too) {
+    try {
+      ledger.audited(dying, left);
+      ledger.audited(grave, buried);
+      ledger.audited(other_grave, buried_too);
+      ledger.audit_is_over();
+    } catch (const Violation& violation) {
+      return violation.what();
+    }
+    return {};
+  }
+
+  const Seen fresh{{1, 1}, false};
+  const Seen again{{1, 1}, true};
+  const Seen second{{1, 2}, false};
+  const Seen second_again{{1, 2}, true};
+  Ledger ledger;
+  Queue& dying = ledger.add_queue("dying", "", "dying");
+  Queue& grave = ledger.add_queue("grave", "graves", "dying");
+  Queue& other_grave = ledger.add_queue("other grave", "graves", "dying");
+};
+
+TEST(Death, IsInAllTheOthers) {
+  Death death;
+  death.ledger.killed();
+  EXPECT_EQ(death.complaint({death.second}, {death.fresh}, {death.fresh}), "");
+  death.ledger.killed();
+  const std::string text = death.complaint({death.second_again}, {}, {death.again});
+  EXPECT_NE(text.find("is lost"), std::string::npos) << text;
+}
+
+TEST(Death, OrHasNotHappenedAndMayHappenLater) {
+  Death death;
+  death.ledger.killed();
+  EXPECT_EQ(death.complaint({death.again, death.second}, {}, {}), "");
+  death.ledger.delivered(death.dying, death.again);
+  death.ledger.rejected(death.dying, death.again.key);
+  death.ledger.killed();
+  EXPECT_EQ(death.complaint({death.second_again}, {death.fresh}, {death.fresh}), "");
+}
+
+TEST(Death, IsNeverHalfDone) {
+  for (int places = 0; places < 8; ++places) {
+    const bool left = places & 1, buried = places & 2, buried_too = places & 4;
+    Death death;
+    death.ledger.killed();
+    std::vector<Seen> rest = {death.second};
+    if (left) rest.insert(rest.begin(), death.again);
+    const std::vector<Seen> none, there = {death.fresh};
+    const std::string text =
+        death.complaint(rest, buried ? there : none, buried_too ? there : none);
+    EXPECT_EQ(text.empty(), buried == buried_too && buried != left) << places << text;
+  }
+}
+
+TEST(Death, WhoHasItFromOneMayHaveAcknowledgedIt) {
+  Death death;
+  death.ledger.delivered(death.grave, death.fresh);
+  death.ledger.settle_asked(death.grave, death.fresh.key);
+  death.ledger.killed();
+  EXPECT_EQ(death.complaint({death.second}, {}, {death.fresh}), "");
+}
+
+TEST(Death, DoesNotComeBackInTheSameLife) {
+  Death death;
+  EXPECT_THROW(death.ledger.delivered(death.dying, death.again), Violation);
+}
+
+TEST(Death, IsCertainAfterAStopInGoodOrder) {
+  Death death;
+  death.ledger.stopped_in_good_order();
+  EXPECT_EQ(death.ledger.count_bounds(death.grave).first, 1u);
+  const std::string text = death.complaint({death.second}, {}, {});
+  EXPECT_NE(text.find("is lost"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace harrier::crash_tests

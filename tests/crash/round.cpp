@@ -19,6 +19,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kStartTimeoutMs = 60'000;  // a debug build with a sanitizer, on a busy machine
 constexpr int kRestTimeoutMs = 30'000;
 constexpr const char* kFanExchange = "fan";
+constexpr const char* kGraveExchange = "graves";  // of dead letters
 
 // Where a build with crash points can be made to die; see persistence/crash_point.hpp.
 constexpr std::array kCrashPoints = {"journal-after-append",     "journal-after-flush",
@@ -51,6 +52,12 @@ CrashTest::CrashTest(Options options)
     transactional_.push_back(&ledger_.add_queue(name, "", name));
   }
   purged_ = &ledger_.add_queue("purged", "", "purged");
+  dying_ = &ledger_.add_queue("dying", "", "dying");
+  for (int i = 0; i < 2; ++i) {
+    graves_.push_back(&ledger_.add_queue("grave." + std::to_string(i), kGraveExchange, "dying"));
+    graves_.back()->died_in = dying_->name;
+  }
+  dying_->dead_letters_to = graves_;
 }
 
 void CrashTest::run() {
@@ -65,7 +72,8 @@ void CrashTest::run() {
   start();
   stop_in_good_order();
   const Ledger::Totals& totals = ledger_.totals();
-  require(totals.confirmed > 0 && totals.delivered > 0 && totals.settled > 0 && totals.audited > 0,
+  require(totals.confirmed > 0 && totals.delivered > 0 && totals.settled > 0 && totals.died > 0 &&
+              totals.audited > 0,
           "the load was too short to prove anything");
 }
 
@@ -129,15 +137,20 @@ bool CrashTest::try_start() {
 
 void CrashTest::set_up() {
   Client client(world_.port, [](const protocol::Method&, const Content&) {});
-  protocol::ExchangeDeclare exchange;
-  exchange.exchange = kFanExchange;
-  exchange.type = "fanout";
-  exchange.durable = true;
-  require(client.call(exchange).ok(), "exchange.declare");
+  for (const char* name : {kFanExchange, kGraveExchange}) {
+    protocol::ExchangeDeclare exchange;
+    exchange.exchange = name;
+    exchange.type = "fanout";
+    exchange.durable = true;
+    require(client.call(exchange).ok(), "exchange.declare");
+  }
+  protocol::Table dies;
+  dies.add("x-dead-letter-exchange", kGraveExchange);
   for (const Queue* queue : ledger_.queues()) {
     protocol::QueueDeclare declare;
     declare.queue = queue->name;
     declare.durable = true;
+    if (queue == dying_) declare.arguments = dies.view();
     require(client.call(declare).ok(), "queue.declare");
     if (queue->exchange.empty()) continue;
     protocol::QueueBind bind;
@@ -157,6 +170,10 @@ void CrashTest::make_actors() {
   }
   add(std::make_unique<Publisher>(world_, ++id, fan_, 200));
   add(std::make_unique<Publisher>(world_, ++id, fan_, 1));
+  add(std::make_unique<Publisher>(world_, ++id, std::vector<Queue*>{dying_}, 100));
+  add(std::make_unique<Publisher>(world_, ++id, std::vector<Queue*>{dying_}, 1));
+  for (Queue* queue : {dying_, dying_, graves_.back(), graves_.back()})
+    add(std::make_unique<Consumer>(world_, *queue));  // the first grave is a backlog
   add(std::make_unique<Transactor>(world_, ++id, transactional_));
   add(std::make_unique<Purger>(world_, ++id, *purged_));
   add(std::make_unique<Builder>(world_, topology_));
@@ -271,8 +288,9 @@ std::string CrashTest::summary() const {
          part("at crash points, ", crash_points_hit_) + part("stops; copies: ", stops_) +
          part("published, ", t.published) + part("confirmed, ", t.confirmed) +
          part("delivered, ", t.delivered) + part("settled, ", t.settled) +
-         part("came back redelivered, ", t.came_back) + part("audited; ", t.audited) +
-         part("transactions, ", t.transactions) + part("groups open at a kill", t.torn_open);
+         part("rejected to death, ", t.died) + part("came back redelivered, ", t.came_back) +
+         part("audited; ", t.audited) + part("transactions, ", t.transactions) +
+         part("groups open at a kill", t.torn_open);
 }
 
 }  // namespace harrier::crash_tests

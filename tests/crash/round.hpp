@@ -62,7 +62,8 @@ class CrashTest {
   Ledger ledger_;
   Topology topology_;
   World world_;
-  std::vector<Queue*> direct_, fan_, transactional_;
+  std::vector<Queue*> direct_, fan_, transactional_, graves_;
+  Queue* dying_ = nullptr;
   Queue* purged_ = nullptr;
   bool set_up_ = false;
   bool audit_all_ = false;

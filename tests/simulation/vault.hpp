@@ -52,6 +52,11 @@ class Vault {
   // A client has read a confirm (or a commit-ok) of a message that at least `copies` stored queues
   // must have got.
   void confirmed(std::uint64_t message, std::size_t copies);
+  // Some queue's, at some time.
+  bool stored(std::uint64_t message) const {
+    const auto at = messages_.find(message);
+    return at != messages_.end() && at->second.durable > 0;
+  }
   bool defines_queue(const std::string& name);
   persistence::Recovery recover();
   std::uint64_t stored_count() const { return stored_; }

@@ -43,6 +43,7 @@ class World {
   LinkPtr connect();
   // One step of one shard.
   void step();
+  void pass(broker::Millis ms) { now_ += ms; }
   // Everything that is on its way arrives: full rounds of all shards and `pump`, which lets the
   // clients read, until nothing moves any more. Throws if that never happens, or if a session still
   // waits for somebody then.
