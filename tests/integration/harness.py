@@ -115,9 +115,14 @@ class Broker(OwnBroker):
             print("\n".join(self.lines[-LOG_TAIL_LINES:]), flush=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def resident_bytes(self):
+    def resident_bytes(self, kind="VmRSS"):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+        return int(re.search(rf"{kind}:\s+(\d+) kB", status)[1]) * 1024
+
+    def own_bytes(self):
+        """Without pages of files, which the kernel takes back when it likes: those of a journal
+        stay mapped until the next one is begun."""
+        return self.resident_bytes("RssAnon")
 
     def descriptors(self):
         """Of its sockets: the store opens files when it likes."""
