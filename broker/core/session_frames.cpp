@@ -132,8 +132,8 @@ Claim Session::claim_channel() const {
   if (claim) return *std::move(claim);
   throw AmqpError(ReplyCode::NotAllowed,  // C-051
                   "number of channels opened for user '" + user_.name +
-                      "' has reached the maximum allowed user limit of " +
-                      std::to_string(*quota.max));
+                      "' has reached the maximum allowed user limit of (" +
+                      std::to_string(*quota.max) + ")");
 }
 
 void Session::on_channel_frame(const Frame& frame) {

@@ -123,7 +123,7 @@ class Import(DefinitionsTest):
         for _ in range(5):
             connection.channel()
         self.assert_refused(530, "NOT_ALLOWED - number of channels opened for user 'orders' has "
-                            "reached the maximum allowed user limit of 5", connection.channel)
+                            "reached the maximum allowed user limit of (5)", connection.channel)
 
         admin = self.connect(broker, "admin").channel()
         for number in range(20 - 5):  # five are in the file
