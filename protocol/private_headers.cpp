@@ -12,6 +12,7 @@ constexpr std::string_view kBcc = "bcc";
 constexpr std::string_view kDied = "died";
 constexpr std::string_view kReplaced = "replaced";
 constexpr std::string_view kDeliveryCount = "x-delivery-count";
+constexpr std::string_view kStreamOffset = "x-stream-offset";
 
 void set_flags(std::vector<std::uint8_t>& properties, std::uint16_t flags) {
   put_u16(properties.data(), flags);
@@ -64,10 +65,12 @@ std::vector<std::uint8_t> with_private_headers(const PropertiesView& properties,
 }
 
 std::vector<std::uint8_t> visible_properties(const PropertiesView& properties,
-                                             std::uint32_t delivery_count) {
+                                             std::uint32_t delivery_count,
+                                             std::optional<std::int64_t> stream_offset) {
   Table headers(properties.headers());
   if (has_private_headers(properties)) headers.remove(kName);
   if (delivery_count > 0) headers.remove(kDeliveryCount).add_int64(kDeliveryCount, delivery_count);
+  if (stream_offset) headers.remove(kStreamOffset).add_int64(kStreamOffset, *stream_offset);
   return with_private_headers(properties, headers, {});
 }
 

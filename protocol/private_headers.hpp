@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,10 @@ std::vector<std::uint8_t> with_private_headers(const PropertiesView& properties,
                                                const PrivateHeaders& private_headers);
 
 // The properties as a client may see them; a delivery_count other than 0 is added as
-// x-delivery-count (C-471).
-std::vector<std::uint8_t> visible_properties(const PropertiesView& properties,
-                                             std::uint32_t delivery_count);
+// x-delivery-count (C-471), the offset of a message of a stream as x-stream-offset (C-481).
+std::vector<std::uint8_t> visible_properties(
+    const PropertiesView& properties, std::uint32_t delivery_count,
+    std::optional<std::int64_t> stream_offset = std::nullopt);
 
 // The same properties without the mark: as a client may send them.
 std::vector<std::uint8_t> without_private_mark(const PropertiesView& properties);

@@ -406,6 +406,11 @@ QueueSettings check_queue_arguments(std::string_view queue, std::string_view vho
   return settings;
 }
 
+bool is_stream(const routing::QueueEntry& queue) {
+  const auto type = queue.arguments.view().find(kTypeKey);
+  return type && type->as_text() == name(QueueType::Stream);
+}
+
 QueueSettings read_queue_settings(TableView arguments) {
   return read_settings(Place{"", ""}, arguments);
 }
@@ -485,6 +490,8 @@ ConsumerSettings check_consumer_arguments(std::string_view queue, std::string_vi
   with("x-stream-filter", true, [&](Arg a) { settings.stream_filters = read_stream_filters(a); });
   with("x-stream-match-unfiltered", true,
        [&](Arg a) { settings.stream_match_unfiltered = a.boolean(); });
+  with("x-stream-automatic-offset-tracking", true,
+       [&](Arg a) { settings.stream_tracks_offset = a.boolean(); });
   return settings;
 }
 

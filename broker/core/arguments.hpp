@@ -85,6 +85,8 @@ QueueSettings check_queue_arguments(std::string_view queue, std::string_view vho
 // Reads a table that check_queue_arguments has accepted before: one that was stored.
 QueueSettings read_queue_settings(protocol::TableView arguments);
 
+bool is_stream(const routing::QueueEntry& queue);
+
 // For declaring a queue again. The caller has checked exclusivity (405) and passes durable = false
 // if the declaration is exclusive (C-215). Compares the flags, then only the arguments that the
 // queue's type knows, integers by value (C-233).
@@ -125,9 +127,10 @@ using StreamOffset = std::variant<StreamStart, StreamPosition, StreamTimestamp, 
 struct ConsumerSettings {
   std::int64_t priority = 0;
   std::int64_t timeout_ms = 0;  // for each delivery; 0: none
-  StreamOffset stream_offset = StreamStart::Next;
+  std::optional<StreamOffset> stream_offset;
   std::vector<std::string> stream_filters;  // empty: no filter (C-484)
   bool stream_match_unfiltered = false;
+  std::optional<bool> stream_tracks_offset;  // x-stream-automatic-offset-tracking
   friend bool operator==(const ConsumerSettings&, const ConsumerSettings&) = default;
 };
 

@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -186,7 +187,8 @@ class Channel {
   void consume_direct_reply(const protocol::BasicConsume& method, const std::string& tag);
   void erase_consumer(std::uint32_t number);
   std::uint64_t send_deliver(std::string_view tag, bool redelivered, std::uint32_t returns,
-                             const MessagePtr& message);
+                             const MessagePtr& message,
+                             std::optional<std::int64_t> stream_offset = std::nullopt);
 
   // channel_ack.cpp
   void settle_tags(std::uint64_t tag, bool multiple, Outcome outcome);
@@ -198,6 +200,7 @@ class Channel {
 
   // channel_tx.cpp
   bool is_durable(QueueId queue);
+  bool is_log(QueueId queue);
   std::uint64_t storing_shards(const std::vector<TxPublish>& publishes,
                                const std::vector<TxSettle>& settles);
   void send_commit_parts(std::uint64_t shards);

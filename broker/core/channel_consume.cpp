@@ -6,6 +6,7 @@
 #include "broker/core/channel_impl.hpp"
 #include "broker/core/direct_reply.hpp"
 #include "broker/core/engine.hpp"
+#include "broker/core/stream_reader.hpp"
 
 namespace harrier::broker {
 
@@ -33,7 +34,13 @@ void Channel::on(const protocol::BasicConsume& method) {
                     in_vhost("queue", name, vhost) + " does not support global qos");
   }
 
-  if (type == QueueType::Stream) check_stream_consumer(name, method.no_ack);
+  std::shared_ptr<const StreamSubscription> subscription;
+  if (type == QueueType::Stream) {
+    check_stream_consumer(name, method.no_ack);
+    subscription = std::make_shared<const StreamSubscription>(StreamSubscription{
+        std::string(method.consumer_tag), settings.stream_offset, settings.stream_filters,
+        settings.stream_match_unfiltered, settings.stream_tracks_offset});
+  }
 
   const std::uint32_t number = session_.next_consumer_number();
   Consumer consumer;
@@ -50,6 +57,7 @@ void Channel::on(const protocol::BasicConsume& method) {
   request.exclusive = method.exclusive;
   request.gated = global_limit_ != 0;
   if (settings.timeout_ms > 0) request.timeout_ms = settings.timeout_ms;
+  request.stream = std::move(subscription);
   session_.touch(queue.id, *this);
   request.reply = ask([this, number, consumer, name, nowait = method.nowait](Reply& reply) {
     if (std::holds_alternative<QueueMissing>(reply.result)) {
@@ -130,7 +138,8 @@ void Channel::on_consumer_cancelled(std::uint32_t number, bool tell_client) {
 }
 
 std::uint64_t Channel::send_deliver(std::string_view tag, bool redelivered, std::uint32_t returns,
-                                    const MessagePtr& message) {
+                                    const MessagePtr& message,
+                                    std::optional<std::int64_t> stream_offset) {
   protocol::BasicDeliver method;
   method.consumer_tag = tag;
   method.delivery_tag = ++last_delivery_tag_;
@@ -138,7 +147,7 @@ std::uint64_t Channel::send_deliver(std::string_view tag, bool redelivered, std:
   method.exchange = message->exchange();
   method.routing_key = message->routing_key();
   send(method);
-  session_.send_content(number(), message, returns);
+  session_.send_content(number(), message, returns, stream_offset);
   return method.delivery_tag;
 }
 
@@ -148,8 +157,10 @@ void Channel::on_delivery(Delivery& delivery) {
   Consumer& consumer = at->second;
   if (is_traced(delivery.message))
     trace_delivered(delivery.queue, delivery.redelivered, delivery.message);
+  std::optional<std::int64_t> offset;
+  if (delivery.shows_offset) offset = static_cast<std::int64_t>(delivery.seq) - 1;
   const std::uint64_t tag =
-      send_deliver(consumer.tag, delivery.redelivered, delivery.returns, delivery.message);
+      send_deliver(consumer.tag, delivery.redelivered, delivery.returns, delivery.message, offset);
   if (consumer.granted > 0) {
     --consumer.granted;
     --granted_;

@@ -38,7 +38,7 @@ const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
 
 // A log has no head to take from (C-249, C-485).
 void Channel::refuse_stream(const routing::QueueEntry& queue, std::string_view method) const {
-  if (read_queue_settings(queue.arguments).type != QueueType::Stream) return;
+  if (!is_stream(queue)) return;
   throw AmqpError(ReplyCode::NotImplemented,
                   std::string(method) + " not supported by stream queues " +
                       in_vhost("queue", queue.name, session_.vhost().name));

@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "broker/core/arguments.hpp"
 #include "broker/core/channel_impl.hpp"
 #include "broker/core/engine.hpp"
 
@@ -31,6 +32,12 @@ bool Channel::is_durable(QueueId id) {
   return queue != nullptr && queue->durable;
 }
 
+// It stores transient messages, too.
+bool Channel::is_log(QueueId id) {
+  const routing::QueueEntry* queue = session_.vhost().topology->find_queue(id);
+  return queue != nullptr && is_stream(*queue);
+}
+
 // One bit for each shard where the transaction may change what is stored.
 std::uint64_t Channel::storing_shards(const std::vector<TxPublish>& publishes,
                                       const std::vector<TxSettle>& settles) {
@@ -39,8 +46,9 @@ std::uint64_t Channel::storing_shards(const std::vector<TxPublish>& publishes,
     if (is_durable(queue)) shards |= std::uint64_t{1} << shard_of(queue, engine().shards());
   };
   for (const TxPublish& publish : publishes) {
-    if (!publish.message->persistent()) continue;
-    for (const QueueId queue : publish.queues) add(queue);
+    for (const QueueId queue : publish.queues) {
+      if (publish.message->persistent() || is_log(queue)) add(queue);
+    }
   }
   for (const TxSettle& settle : settles) {
     if (const Unacked* unacked = unacked_.find(settle.tag)) add(unacked->queue);

@@ -232,6 +232,7 @@ void Engine::end_turn() {
     if (control_) control_->end_turn();
   } while (!deferred_.empty() || !deferred_copies_.empty() || !dead_letters_.empty());
   if (dead_letter_shards_ != 0) join_dead_letters();
+  if (!late_writers_.empty()) write_late();
   if (!batch_.empty()) commit_batch();
   for (std::size_t i = 0; i < dirty_.size(); ++i) {
     if (Session* session = find_session(dirty_[i])) session->end_turn();
@@ -242,6 +243,12 @@ void Engine::end_turn() {
   }
   if (residents_.needs_relief()) relieve_residents();
   if (now_ >= next_memory_check_) check_memory();
+}
+
+void Engine::write_late() {
+  for (const QueueId id : std::exchange(late_writers_, {})) {
+    if (Queue* queue = find_queue(id)) queue->write_late(*this);
+  }
 }
 
 void Engine::commit_batch() {

@@ -141,6 +141,7 @@ class Engine final : public Outlet {
   bool delivers() const override { return delivers_; }
   void dead_letter(DeadLetter letter) override;
   void wake_at(QueueId queue, Millis instead_of, Millis at) override;
+  void before_commit(QueueId queue) override { late_writers_.push_back(queue); }
   Millis unix_ms() const override { return now_ + world_.unix_minus_monotonic_ms; }
   // The number that the batch of this turn will have, and how many records it holds so far.
   std::uint64_t current_batch() const override { return committed_ + 1; }
@@ -201,6 +202,7 @@ class Engine final : public Outlet {
   void check_memory();
   void decide_memory_alarm();
   void tell_all(const Alarm& alarm);
+  void write_late();
   void commit_batch();
 
   // engine_life.cpp
@@ -244,7 +246,8 @@ class Engine final : public Outlet {
   Millis next_memory_check_ = 0;
 
   persistence::WriteBatch batch_;  // of this turn
-  std::uint64_t committed_ = 0;    // number of the last batch that went to the store
+  std::vector<QueueId> late_writers_;
+  std::uint64_t committed_ = 0;  // number of the last batch that went to the store
   std::uint64_t durable_ = 0;
   std::uint64_t last_transaction_ = 0;
   std::deque<std::pair<std::uint64_t, PublishSettled>> awaiting_durable_;  // in batch order

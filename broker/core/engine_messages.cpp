@@ -61,6 +61,7 @@ void Engine::on(Settle& m, ShardId) { settle(m); }
 void Engine::on(CommitPart& m, ShardId) {
   if (m.parts > 1) batch_.join({m.transaction, m.parts});
   if (m.channel.connection == ConnectionId{}) return;  // dead letters: nobody waits
+  if (!late_writers_.empty()) write_late();            // what acknowledgements of it have led to
   const PublishSettled settled{m.channel, 0, true};
   if (batch_.empty()) {  // nothing of it is stored here after all
     send_to_connection(m.channel.connection, settled);

@@ -29,6 +29,9 @@ class Outlet {
   // The queue wants to be woken at that time, of unix_ms(), instead of the one before; kNeverDue is
   // none.
   virtual void wake_at(QueueId, Millis /*instead_of*/, Millis /*at*/) {}
+  // The queue has more to write into the turn's batch, once, before that goes: see
+  // Queue::write_late().
+  virtual void before_commit(QueueId) {}
   // False once the broker is on its way down: what a closed connection returns would only go out
   // again to one that is about to be closed too, as a needless redelivery.
   virtual bool delivers() const { return true; }

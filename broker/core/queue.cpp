@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "broker/core/definition_records.hpp"
+#include "broker/core/stream.hpp"
 
 namespace harrier::broker {
 
@@ -17,7 +18,10 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
       main_(entry_.id, 0, entry_.durable, residents != nullptr),
       residents_(residents),
       roster_(limits) {
-  apply(read_queue_settings(entry_.arguments.view()));
+  const QueueSettings settings = read_queue_settings(entry_.arguments.view());
+  if (settings.type == QueueType::Stream)
+    stream_ = std::make_unique<Stream>(entry_, vhost_, limits, residents_);
+  apply(settings);
 }
 
 Queue::~Queue() {
@@ -51,10 +55,16 @@ QueueInfo Queue::info() const {
   roster_.for_each([&](const QueueConsumer& consumer) {
     info.messages_unacknowledged += consumer.unsettled.size();
   });
+  if (stream_) stream_->describe(info);
   return info;
 }
 
 Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
+  if (stream_) {
+    stream_->publish(std::move(message), outlet);
+    set_alarm(outlet);
+    return Taken::Stored;
+  }
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
   Lane& lane = lane_at(priorities_.level_of(*message));
   const Seq seq = next_seq_++;
@@ -85,6 +95,7 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
 }
 
 void Queue::settle(const Settle& settle, Outlet& outlet) {
+  if (stream_) return stream_->settle(settle, outlet);
   take_back(settle, outlet);
   if (!settle.more) deliver(outlet);
 }
@@ -155,6 +166,7 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
 }
 
 std::optional<Refused> Queue::consume(const Consume& request) {
+  if (stream_) return stream_->consume(request);
   if (roster_.refuses(request.exclusive)) {
     return Refused{ReplyCode::AccessRefused,
                    "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
@@ -166,6 +178,7 @@ std::optional<Refused> Queue::consume(const Consume& request) {
 }
 
 bool Queue::cancel(const ConsumerRef& ref) {
+  if (stream_) stream_->cancel(ref);
   QueueConsumer* consumer = roster_.find(ref);
   if (consumer == nullptr) return false;
   leave(*consumer);
@@ -174,6 +187,7 @@ bool Queue::cancel(const ConsumerRef& ref) {
 }
 
 void Queue::set_prefetch(const SetPrefetch& change, Outlet& outlet) {
+  if (stream_) return stream_->set_prefetch(change, outlet);
   QueueConsumer* consumer = roster_.find(change.consumer);
   if (consumer == nullptr) return;
   consumer->prefetch = change.prefetch;
@@ -192,6 +206,7 @@ void Queue::grant(const Grant& grant, Outlet& outlet) {
 }
 
 void Queue::sent(const Sent& sent, Outlet& outlet) {
+  if (stream_) return stream_->sent(sent, outlet);
   QueueConsumer* consumer = roster_.find(sent.consumer);
   if (consumer == nullptr) return;
   consumer->unsent_messages -= std::min(sent.messages, consumer->unsent_messages);
@@ -201,6 +216,7 @@ void Queue::sent(const Sent& sent, Outlet& outlet) {
 }
 
 void Queue::deliver(Outlet& outlet) {
+  if (stream_) return stream_->deliver(outlet);
   if (!outlet.delivers()) return;
   do {
     if (expires_) bury_expired(outlet);
@@ -235,7 +251,7 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& 
     outlet.record(persistence::Settle{lane.part, ready.seq});
   }
   if (caps_) caps_->handed_out(consumer.no_ack);
-  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready),
+  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready), false,
                   ready.returns, std::move(ready.message)});
 }
 
@@ -269,6 +285,7 @@ std::uint32_t Queue::purge(Outlet& outlet) {
 }
 
 bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
+  if (stream_) stream_->release(channel);
   const bool had_consumers = roster_.count() > 0;
   std::erase_if(waiting_gets_, [&](const Get& get) { return get.channel == channel; });
   roster_.for_each([&](QueueConsumer& consumer) {
@@ -286,12 +303,13 @@ std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
   const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
   if (if_empty && ready_count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
-  if (if_unused && roster_.count() > 0)
+  if (if_unused && consumer_count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
   return std::nullopt;
 }
 
 void Queue::cancel_all(Outlet& outlet) {
+  if (stream_) stream_->cancel_all(outlet);
   roster_.for_each([&](const QueueConsumer& each) {
     if (each.cancelled || each.getter) return;
     outlet.notify(each.ref.channel.connection, ConsumerCancelled{each.ref});
@@ -302,6 +320,7 @@ void Queue::close(Outlet& outlet) {
   for (const Get& get : std::exchange(waiting_gets_, {}))
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
+  if (stream_) stream_->close(outlet);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
   for_each_lane([&](Lane& lane) {
     if (entry_.durable) outlet.record(persistence::DropQueue{lane.part});

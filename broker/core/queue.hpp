@@ -30,6 +30,8 @@
 
 namespace harrier::broker {
 
+class Stream;
+
 class Queue {
  public:
   // Without `residents` everything stays in memory.
@@ -48,13 +50,17 @@ class Queue {
   void apply(const QueueSettings& settings);
 
   void restore_expiring();  // some of it may have had a time to live of its own
+  // How far a consumer of that tag had come. False if that cannot be: it is no stream, or the value
+  // is of no meaning.
+  bool restore_stream_offset(std::string tag, const persistence::Bytes& value);
 
   const routing::QueueEntry& entry() const { return entry_; }
   const std::string& vhost() const { return vhost_; }
   std::uint32_t ready_count() const {
+    if (stream_) return stream_count();
     return static_cast<std::uint32_t>(levels_ ? levels_->count() : main_.count());
   }
-  std::uint32_t consumer_count() const { return roster_.count(); }
+  std::uint32_t consumer_count() const { return stream_ ? reader_count() : roster_.count(); }
   QueueInfo info() const;
   // What operators want of it from now on; null: nothing. See effective_arguments() for what that
   // and the queue's own arguments make together.
@@ -104,9 +110,11 @@ class Queue {
   // ---- paging, queue_paging.cpp ----
   void fetched(Fetched& page, Outlet& outlet);
   void paged_out(const PagedOut& piece, Outlet& outlet);
+  // It asked to write into the turn's batch once more, before that goes.
+  void write_late(Outlet& outlet);
   void store_moved(Outlet& outlet);  // more is durable than when it was put on the waiting list
-  bool idle() const { return roster_.count() == 0 && waiting_gets_.empty(); }
-  bool used_since_last_asked() { return std::exchange(used_, false); }
+  bool idle() const { return consumer_count() == 0 && waiting_gets_.empty(); }
+  bool used_since_last_asked();
   // Gives up what the store has, and its place among the holders; false if that was nothing.
   bool evict();
   // Gives a piece of what no store has to the store; false if it holds none beyond its window: it
@@ -116,6 +124,8 @@ class Queue {
  private:
   static constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
 
+  std::uint32_t stream_count() const;
+  std::uint32_t reader_count() const;
   void take_back(const Settle& settle, Outlet& outlet);
   void put_back(Seq seq, Unsettled unsettled, Outlet& outlet);
   Taken refuse(const MessagePtr& message, Outlet& outlet);
@@ -223,7 +233,8 @@ class Queue {
   Seq redelivered_to_ = 0;  // up to here everything counts as delivered before
   Lane main_;               // level 0: of most queues all there is
   PriorityRule priorities_;
-  std::unique_ptr<Levels> levels_;             // null: nothing above level 0 has ever come
+  std::unique_ptr<Stream> stream_;  // null: it is not one; else messages and consumers are there
+  std::unique_ptr<Levels> levels_;  // null: nothing above level 0 has ever come
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;
   bool expires_ = false;  // something here has, or has had, a time to live

@@ -7,6 +7,7 @@
 
 #include "broker/core/definition_records.hpp"
 #include "broker/core/queue.hpp"
+#include "broker/core/stream.hpp"
 
 namespace harrier::broker {
 
@@ -20,6 +21,7 @@ constexpr std::int64_t kQuorumDeliveryLimit = 20;
 }  // namespace
 
 void Queue::apply(const QueueSettings& settings) {
+  if (stream_) return stream_->set_retention(settings);
   priorities_ = priority_rule(settings);
   // One level, if there is still the choice: the order within groups would be turned around.
   if (settings.message_group_header && !settings.max_priority && !levels_)
@@ -192,11 +194,11 @@ void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
 // ---- time ----
 
 void Queue::start(Outlet& outlet) {
-  if (is_timed()) outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
+  if (is_timed() || stream_) outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
 }
 
 void Queue::touch(Outlet& outlet) {
-  if (!is_timed()) return;
+  if (!is_timed() && !stream_) return;
   used_at_ms_ = outlet.unix_ms();
   set_alarm(outlet);
 }
@@ -209,7 +211,9 @@ bool Queue::wake(Outlet& outlet) {
   if (used_at_ms_ == 0) used_at_ms_ = now;
   if (expires_) for_each_occupied([&](Lane& lane) { lane.sweep(next_seq_, outlet); });
   if (has_clocks_) time_out(outlet);
+  if (stream_) stream_->retain(outlet);
   deliver(outlet);
+  if (stream_) set_alarm(outlet);
   const bool unused =
       lease_ms_ != kNeverDue && roster_.count() == 0 && now >= used_at_ms_ + lease_ms_;
   return unused && !owes_dead_letters(now);
@@ -230,6 +234,7 @@ void Queue::set_alarm(Outlet& outlet) {
     next = used_at_ms_ + lease_ms_;
     if (next <= outlet.unix_ms()) next = outlet.unix_ms() + kOwingPauseMs;
   }
+  if (stream_) next = std::min(next, stream_->next_due());
   if (expires_)
     for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
   next = std::min(next, late_ms_);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "broker/core/queue.hpp"
+#include "broker/core/stream.hpp"
 #include "protocol/check.hpp"
 
 namespace harrier::broker {
@@ -23,8 +24,28 @@ constexpr std::uint64_t kPageWindows = 2;
 
 }  // namespace
 
+bool Queue::restore_stream_offset(std::string tag, const persistence::Bytes& value) {
+  return stream_ && stream_->restore_offset(std::move(tag), value);
+}
+
+std::uint32_t Queue::stream_count() const { return stream_->shown_count(); }
+std::uint32_t Queue::reader_count() const { return stream_->consumer_count(); }
+
+void Queue::write_late(Outlet& outlet) {
+  if (stream_) stream_->write_offsets(outlet);
+}
+
+bool Queue::used_since_last_asked() {
+  return stream_ ? stream_->used_since_last_asked() : std::exchange(used_, false);
+}
+
 bool Queue::restore(const persistence::RecoveredQueue& held, bool clean) {
   const auto part = static_cast<unsigned>(part_of(held.queue));
+  if (stream_) {
+    if (part_of(held.queue) != QueuePart::Main) return false;
+    stream_->restore(held.messages, held.bytes, held.seq_max);
+    return true;
+  }
   if (part > priorities_.highest) return false;
   HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
   Lane& lane = lane_at(static_cast<std::uint8_t>(part));
@@ -103,6 +124,11 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
 }
 
 void Queue::fetched(Fetched& page, Outlet& outlet) {
+  if (stream_) {
+    stream_->fetched(page, outlet);
+    set_alarm(outlet);
+    return;
+  }
   Lane* const of = lane_of(page.part);
   HARRIER_CHECK(of != nullptr);
   Lane& lane = *of;
@@ -120,6 +146,11 @@ void Queue::fetched(Fetched& page, Outlet& outlet) {
 }
 
 void Queue::store_moved(Outlet& outlet) {
+  if (stream_) {
+    stream_->store_moved(outlet);
+    set_alarm(outlet);
+    return;
+  }
   is_waiting_ = false;
   deliver(outlet);
 }
@@ -133,6 +164,7 @@ void Queue::answer_gets(Outlet& outlet) {
 }
 
 bool Queue::evict() {
+  if (stream_) return stream_->evict();
   const std::uint64_t before = accounted_bytes_;
   // What the store has beyond a position is only then what is ready if none of it has been out.
   if (had_groups_) return false;

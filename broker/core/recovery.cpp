@@ -10,6 +10,7 @@
 #include "broker/core/arguments.hpp"
 #include "broker/core/control.hpp"
 #include "broker/core/definition_records.hpp"
+#include "broker/core/stream_offsets.hpp"
 #include "persistence/definitions.hpp"
 #include "protocol/bytes.hpp"
 #include "protocol/error.hpp"
@@ -144,6 +145,10 @@ class Restoration {
       restore_expiring(definition);
       return;
     }
+    if (definition.name.starts_with(kStreamOffsetPrefix)) {
+      restore_stream_offset(definition);
+      return;
+    }
     const auto value = decode_counter(definition.value);
     if (definition.name != kQueueIdCounter || !value) {
       unreadable(subject("counter", definition.name, definition.vhost));
@@ -167,6 +172,18 @@ class Restoration {
     } else {
       control_engine().record(
           persistence::Forget{Kind::Counter, definition.vhost, definition.name});
+    }
+  }
+
+  void restore_stream_offset(const Define& definition) {
+    auto name = StreamOffsets::parse_name(definition.name);
+    const auto at = name ? restored_.find(name->queue) : restored_.end();
+    if (name && at == restored_.end()) {
+      control_engine().record(
+          persistence::Forget{Kind::Counter, definition.vhost, definition.name});
+    } else if (!name ||
+               !at->second->restore_stream_offset(std::move(name->tag), definition.value)) {
+      unreadable(subject("counter", definition.name, definition.vhost));
     }
   }
 

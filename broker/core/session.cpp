@@ -300,10 +300,10 @@ void Session::end_turn() {
 }
 
 void Session::send_content(std::uint16_t channel, const protocol::MessagePtr& message,
-                           std::uint32_t returns) {
+                           std::uint32_t returns, std::optional<std::int64_t> stream_offset) {
   std::vector<std::uint8_t> edited;
-  if (returns > 0 || message->has_private_headers())
-    edited = protocol::visible_properties(message->properties(), returns);
+  if (returns > 0 || stream_offset || message->has_private_headers())
+    edited = protocol::visible_properties(message->properties(), returns, stream_offset);
   const ByteView properties = edited.empty() ? message->property_bytes() : ByteView(edited);
   const ByteView body = message->body();
   const std::size_t header_size = protocol::kContentHeaderSize + properties.size();

@@ -90,9 +90,11 @@ class Session {
 
   template <class M>
   void send(std::uint16_t channel, const M& method);
-  // `returns`: how often the message came back, which consumers see (C-471).
+  // What consumers see besides: how often the message came back (C-471), its offset in a stream
+  // (C-481).
   void send_content(std::uint16_t channel, const protocol::MessagePtr& message,
-                    std::uint32_t returns = 0);
+                    std::uint32_t returns = 0,
+                    std::optional<std::int64_t> stream_offset = std::nullopt);
 
   // Parks the session for `answers` replies; the returned address goes into the requests. `then`
   // runs for each reply, in the context of the channel and method of now; it may throw AmqpError

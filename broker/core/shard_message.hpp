@@ -28,6 +28,7 @@ namespace harrier::broker {
 
 using protocol::MessagePtr;
 struct Definitions;
+struct StreamSubscription;
 struct ImportReport;
 
 // Where the answer to a request goes: to the wait of a parked connection. The token tells its waits
@@ -86,6 +87,7 @@ struct Consume {
   bool exclusive = false;
   bool gated = false;             // under a channel-wide limit: needs a grant for each message
   Millis timeout_ms = kNeverDue;  // for each delivery
+  std::shared_ptr<const StreamSubscription> stream{};  // what it asks of a stream
   ReplyTo reply;
 };
 
@@ -144,6 +146,7 @@ struct Delivery {
   Seq seq = 0;
   std::uint32_t slot = 0;
   bool redelivered = false;
+  bool shows_offset = false;  // of a stream: its position is shown, counted from 0
   std::uint32_t returns = 0;  // how often it has come back
   MessagePtr message;
 };

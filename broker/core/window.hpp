@@ -19,6 +19,7 @@ class Window {
  public:
   std::size_t size() const { return live_; }
   bool empty() const { return live_ == 0; }
+  std::uint64_t first_key() const { return slots_.front().key; }  // of the first one that lives
 
   void insert(std::uint64_t key, Value value) {
     if (slots_.empty() || slots_.back().key < key) {

@@ -512,7 +512,7 @@ TEST(ConsumerArguments, C480_StreamOffsets) {
     return check_consumer_arguments("q", "/", QueueType::Stream, arguments).stream_offset;
   };
   const std::string key = "x-stream-offset";
-  EXPECT_EQ(offset({}), StreamOffset(StreamStart::Next));
+  EXPECT_EQ(offset({}), std::nullopt);
   EXPECT_EQ(offset(Table().add(key, "first")), StreamOffset(StreamStart::First));
   EXPECT_EQ(offset(Table().add(key, "last")), StreamOffset(StreamStart::Last));
   EXPECT_EQ(offset(Table().add_int32(key, 17)), StreamOffset(StreamPosition{17}));

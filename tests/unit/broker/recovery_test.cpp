@@ -365,6 +365,7 @@ TEST_F(RecoveryTest, WhatCannotBeReadKeepsTheBrokerFromStarting) {
        "exchange 'e'"},
       {{Kind::Binding, "/", "b", {2}}, "a binding in vhost '/' cannot be read"},
       {{Kind::Counter, "", std::string(kQueueIdCounter), {1}}, "counter 'queue-id'"},
+      {{Kind::Counter, "", "stream-offset:x:tag", {}}, "counter 'stream-offset:x:tag'"},
       {{Kind::Policy, "/", "policy:p", {1}}, "set as 'policy:p' in vhost '/' cannot be read"},
       {{static_cast<Kind>(77), "/", "p", {1}}, "does not know"},
       {persistence::define("/", "amq.topic",
@@ -449,6 +450,61 @@ TEST_F(RecoveryTest, EveryLevelOfAQueueWithPrioritiesComesBackAndGoes) {
   Recovery after;
   ASSERT_TRUE(store_.recover(after).ok());
   EXPECT_TRUE(after.queues.empty());
+}
+
+// C-476, C-480: its messages and positions, and how far a consumer tag has come; no part of it
+// when it has been deleted.
+TEST_F(RecoveryTest, AStreamComesBackWithWhatItKnowsOfItsConsumers) {
+  restart(1);
+  DeclareQueue change;
+  change.queue.name = "s";
+  change.queue.durable = true;
+  change.queue.arguments.add("x-queue-type", "stream");
+  request(change);
+  const QueueId id = topology()->find_queue("s")->id;
+  for (int i = 0; i < 3; ++i)
+    engines_[0]->publish(
+        {id, protocol::Message::create("", "s", protocol::Properties{}.encode(), {}), {}, 0});
+  exchange();
+  const std::string name = "stream-offset:" + std::to_string(static_cast<std::uint64_t>(id));
+  persistence::WriteBatch batch;
+  persistence::Bytes next(17);
+  next[7] = 2;
+  batch.add(Define{Kind::Counter, "", name + ":worker", next});
+  batch.add(Define{Kind::Counter, "", "stream-offset:999:of a stream that has gone", next});
+  store_.commit(std::move(batch), [](const persistence::Status&) {});
+  const RestoreResult result = restart(2);
+  EXPECT_TRUE(result.errors.empty());
+  EXPECT_EQ(result.counts.messages, 3u);
+  const auto infos = engines_[shard_of(id, 2)]->queue_infos();
+  ASSERT_EQ(infos.size(), 1u);
+  EXPECT_EQ(infos[0].messages_ready, 3u);
+  EXPECT_EQ(infos[0].messages_published, 3u);
+  exchange();
+  const auto counters = [this] {
+    std::set<std::string> names;
+    for (const Define& definition : stored_definitions())
+      if (definition.kind == Kind::Counter) names.insert(definition.name);
+    return names;
+  };
+  EXPECT_EQ(counters(), (std::set<std::string>{name + ":worker", std::string(kQueueIdCounter)}));
+  DeleteQueue deletion;
+  deletion.name = "s";
+  request(deletion);
+  EXPECT_EQ(counters(), std::set<std::string>{std::string(kQueueIdCounter)});
+  Recovery after;
+  ASSERT_TRUE(store_.recover(after).ok());
+  EXPECT_TRUE(after.queues.empty());
+}
+
+TEST_F(RecoveryTest, AStreamOffsetOfAnotherQueueKeepsTheBrokerFromStarting) {
+  make_engines(1);
+  Recovery recovery;
+  recovery.definitions = {queue_definition("q", 7),
+                          {Kind::Counter, "", "stream-offset:7:tag", persistence::Bytes(17)}};
+  const RestoreResult result = restore_from(std::move(recovery));
+  ASSERT_EQ(result.errors.size(), 1u);
+  EXPECT_NE(result.errors[0].find("counter 'stream-offset:7:tag'"), std::string::npos);
 }
 
 TEST_F(RecoveryTest, APartThatItsQueueCannotHaveKeepsTheBrokerFromStarting) {
