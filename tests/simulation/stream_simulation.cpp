@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// stream_simulation [--seed N | --from N --to M] [--shards S] [--steps K] [--crashes C]
+//
+// As simulation, with one stream: an offset means the same message for ever, every reader sees all
+// from where it began, in order, and nothing confirmed is lost; with a limit the front goes.
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/simulation/stream_client.hpp"
+
+namespace {
+
+using namespace harrier;              // NOLINT: a program of one file
+using namespace harrier::simulation;  // NOLINT
+
+constexpr std::size_t kClientsMax = 7;
+
+struct Options {
+  std::uint64_t first = 1;
+  std::uint64_t last = 1;
+  unsigned shards = 2;
+  std::uint64_t steps = 4'000;
+  std::uint64_t crashes = 0;
+};
+
+class Run {
+ public:
+  Run(std::uint64_t seed, unsigned shards)
+      : dice_(seed), world_(dice_, shards), history_(dice_.chance(30)) {}
+
+  void execute(std::uint64_t steps, std::uint64_t crashes) {
+    add_client(LogClient::Role::Declares);
+    settle();
+    require(world_.queues().size() == 1, "the stream was not declared");
+    std::set<std::uint64_t> moments;
+    for (; crashes > 0; --crashes) moments.insert(dice_.below(steps));
+    for (std::uint64_t i = 0; i < steps; ++i) {
+      if (moments.contains(i)) crash();
+      step();
+      if (i % 1'000 == 999) come_to_rest();
+    }
+    come_to_rest();
+    read_all();
+  }
+
+  std::string summary() {
+    return std::to_string(history_.message_count()) + " messages, " +
+           std::to_string(history_.confirms) + " confirmed, " +
+           std::to_string(history_.deliveries) + " deliveries, " +
+           std::to_string(world_.vault().fetch_count()) + " fetches";
+  }
+
+ private:
+  void add_client(LogClient::Role role) {
+    clients_.push_back(std::make_unique<LogClient>(world_, history_, dice_, role, ++last_serial_));
+  }
+  LogClient::Role some_role() {
+    if (dice_.chance(30)) return LogClient::Role::Confirms;
+    return dice_.chance(30) ? LogClient::Role::Commits : LogClient::Role::Reads;
+  }
+
+  void step() {
+    if (clients_.size() < kClientsMax && dice_.chance(3)) add_client(some_role());
+    if (!clients_.empty() && dice_.chance(40)) {
+      LogClient& client = *clients_[dice_.below(clients_.size())];
+      client.read(dice_.chance(50) ? dice_.between(1, 200) : 20'000);
+      if (dice_.chance(50)) client.act();
+      forget_gone();
+    }
+    world_.step();
+  }
+  void forget_gone() {
+    std::erase_if(clients_, [](const auto& each) { return each->gone(); });
+  }
+  void settle() {
+    world_.settle([this] {
+      for (const auto& client : clients_) client->read(~std::size_t{0});
+    });
+  }
+  void crash() {
+    for (const auto& client : clients_) client->cut();
+    clients_.clear();
+    world_.crash(dice_.chance(70) ? world_.shards() : static_cast<unsigned>(dice_.between(1, 4)));
+  }
+
+  std::pair<std::uint64_t, std::uint64_t> extent() {
+    const auto infos = world_.queues();
+    require(infos.size() == 1, "the stream has gone");
+    const broker::QueueInfo& info = infos.front();
+    return {info.messages_published - info.messages_ready, info.messages_ready};
+  }
+
+  void come_to_rest() {
+    settle();
+    const auto [first, count] = extent();
+    for (const auto& client : clients_) client->check_at_rest(first, count);
+    require(world_.sessions() == clients_.size(), "a session outlives its connection");
+    world_.check_memory(false);
+  }
+
+  void read_all() {
+    for (const auto& client : clients_) client->cut();
+    clients_.clear();
+    settle();
+    const auto [first, count] = extent();
+    require(history_.retains() || first == 0, "messages have gone without a limit");
+    add_client(LogClient::Role::ReadsAll);
+    for (std::uint64_t i = 0; i <= count + 1; ++i) {
+      settle();
+      clients_.front()->act();
+    }
+    come_to_rest();
+    history_.check_at_end(first, count);
+  }
+
+  Dice dice_;
+  World world_;
+  StreamHistory history_;
+  std::vector<std::unique_ptr<LogClient>> clients_;
+  std::uint64_t last_serial_ = 0;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (i + 1 == argc) throw std::runtime_error(std::string(word) + " needs a number");
+    const std::uint64_t number = std::stoull(argv[++i]);
+    if (word == "--seed") {
+      options.first = options.last = number;
+    } else if (word == "--from") {
+      options.first = number;
+    } else if (word == "--to") {
+      options.last = number;
+    } else if (word == "--shards" && number >= 1 && number <= broker::kShardsMax) {
+      options.shards = static_cast<unsigned>(number);
+    } else if (word == "--steps") {
+      options.steps = number;
+    } else if (word == "--crashes") {
+      options.crashes = number;
+    } else {
+      throw std::runtime_error("what is " + std::string(word) + " " + argv[i] + "?");
+    }
+  }
+  return options;
+}
+
+bool run_seed(std::uint64_t seed, const Options& options, const char* program) {
+  try {
+    Run run(seed, options.shards);
+    run.execute(options.steps, options.crashes);
+    if (options.first == options.last)
+      std::cout << "seed " << seed << ": " << run.summary() << '\n';
+  } catch (const std::exception& error) {
+    std::cerr << "seed " << seed << ": " << error.what() << "\n  again: " << program << " --seed "
+              << seed << " --shards " << options.shards << " --steps " << options.steps
+              << " --crashes " << options.crashes << '\n';
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const Options options = parse(argc, argv);
+    std::uint64_t failed = 0;
+    for (std::uint64_t seed = options.first; seed <= options.last; ++seed) {
+      if (!run_seed(seed, options, argv[0])) ++failed;
+    }
+    std::cout << options.last - options.first + 1 << " seeds on " << options.shards << " shards, "
+              << failed << " failed\n";
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+  } catch (const std::exception& error) {
+    std::cerr << argv[0] << ": " << error.what() << '\n';
+    return EXIT_FAILURE;
+  }
+}
