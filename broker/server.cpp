@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <future>
 #include <latch>
 #include <random>
 #include <thread>
@@ -32,6 +33,8 @@ namespace {
 
 // About what a store flushes inside commit().
 constexpr std::size_t kKeptRecordsMax = 8;
+// Of what is read at the start: large enough that asking costs nothing beside it.
+constexpr std::size_t kRestorePageBytes = 256 * 1024;
 
 // A message that comes back from a connection to its queue and dies of it takes two steps between
 // shards; a step may need two rounds, because a turn sends its mail at its end.
@@ -280,7 +283,13 @@ void Server::restore() {
   const bool clean = recovery.clean;
   std::vector<Engine*> engines;
   for (const auto& shard : shards_) engines.push_back(&shard->engine());
-  const RestoreResult result = broker::restore(engines, std::move(recovery));
+  const RestoreResult result =
+      broker::restore(engines, std::move(recovery), [this](StoreId part, Seq from) {
+        std::promise<persistence::Fetched> page;
+        store_->fetch(part, from, kRestorePageBytes,
+                      [&page](persistence::Fetched read) { page.set_value(std::move(read)); });
+        return page.get_future().get();
+      });
   if (!result.errors.empty()) {
     std::string text = "cannot start with what " + data_->path() + " holds:";
     for (const std::string& error : result.errors) text += "\n  " + error;

@@ -108,6 +108,7 @@ void check_binding(const Exchange& source, const Binding& binding, const QueueEn
       break;
     case ExchangeType::Direct:
     case ExchangeType::Fanout:
+    case ExchangeType::MessageDeduplication:
     case ExchangeType::ModulusHash:
     case ExchangeType::Random:
       break;
@@ -128,6 +129,15 @@ struct Registry::Impl {
     // Let go first: if nobody else has that snapshot, its nodes can be edited in place.
     latest.reset();
     ++data.version;
+  }
+
+  void replace(std::shared_ptr<const Exchange> changed) {
+    begin_change();
+    data.exchanges_by_name.erase(changed->name);
+    data.exchanges_by_name.insert(changed);
+    Ref<ExchangeNode>* node = data.exchanges.edit(changed->id);
+    HARRIER_CHECK(node != nullptr);
+    node->edit().definition = std::move(changed);
   }
 
   Matcher& edit_matcher(ExchangeId id) {
@@ -276,13 +286,33 @@ bool Registry::set_alternate(std::string_view name, std::optional<std::string> a
   if (exchange->alternate == alternate) return false;
   auto changed = std::make_shared<Exchange>(*exchange);
   changed->alternate = std::move(alternate);
-  impl_->begin_change();
-  impl_->data.exchanges_by_name.erase(changed->name);
-  impl_->data.exchanges_by_name.insert(changed);
-  Ref<ExchangeNode>* node = impl_->data.exchanges.edit(changed->id);
-  HARRIER_CHECK(node != nullptr);
-  node->edit().definition = std::move(changed);
+  impl_->replace(std::move(changed));
   return true;
+}
+
+bool Registry::set_dedup(std::string_view name, DedupRule rule) {
+  const Exchange* exchange = find_exchange(name);
+  HARRIER_CHECK(exchange != nullptr);
+  if (exchange->dedup == rule) return false;
+  auto changed = std::make_shared<Exchange>(*exchange);
+  changed->dedup = rule;
+  impl_->replace(std::move(changed));
+  return true;
+}
+
+void Registry::set_arguments(std::string_view queue, protocol::Table arguments) {
+  const QueueEntry* entry = find_queue(queue);
+  HARRIER_CHECK(entry != nullptr);
+  impl_->begin_change();
+  const QueueId id = entry->id;
+  auto* node = new QueueNode;
+  auto ref = Ref<QueueNode>::adopt(node);
+  node->entry = *entry;
+  node->entry.arguments = std::move(arguments);
+  impl_->data.queues_by_name.erase(node->entry.name);
+  impl_->data.queues_by_name.insert(ref);
+  impl_->data.queues.erase(id);
+  impl_->data.queues.insert(std::move(ref));
 }
 
 Removed Registry::remove_exchange(std::string_view name) {

@@ -54,6 +54,11 @@ class Registry {
   // changes anything.
   bool set_alternate(std::string_view exchange, std::optional<std::string> alternate);
 
+  // What the queue has been declared with, from now on. Preconditions: the name exists.
+  void set_arguments(std::string_view queue, protocol::Table arguments);
+  // The same as set_alternate() for what is deduplicated.
+  bool set_dedup(std::string_view exchange, DedupRule rule);
+
   // Preconditions: the name exists. Bindings from and to it go too, and so on upstream (C-173,
   // C-190, C-191).
   Removed remove_exchange(std::string_view name);

@@ -9,7 +9,7 @@
 namespace harrier::routing {
 namespace {
 
-constexpr std::array<std::pair<ExchangeType, std::string_view>, 8> kTypeNames{{
+constexpr std::array<std::pair<ExchangeType, std::string_view>, 9> kTypeNames{{
     {ExchangeType::Direct, "direct"},
     {ExchangeType::Fanout, "fanout"},
     {ExchangeType::Topic, "topic"},
@@ -18,6 +18,7 @@ constexpr std::array<std::pair<ExchangeType, std::string_view>, 8> kTypeNames{{
     {ExchangeType::ModulusHash, "x-modulus-hash"},
     {ExchangeType::Random, "x-random"},
     {ExchangeType::LocalRandom, "x-local-random"},
+    {ExchangeType::MessageDeduplication, "x-message-deduplication"},
 }};
 
 }  // namespace
@@ -45,6 +46,7 @@ Matcher make_matcher(ExchangeType type, protocol::TableView arguments) {
     case ExchangeType::Direct:
       return DirectMatcher{};
     case ExchangeType::Fanout:
+    case ExchangeType::MessageDeduplication:
       return FanoutMatcher{};
     case ExchangeType::Topic:
       return TopicMatcher{};

@@ -27,12 +27,21 @@ enum class ExchangeType : std::uint8_t {
   ConsistentHash,
   ModulusHash,
   Random,
-  LocalRandom
+  LocalRandom,
+  MessageDeduplication  // a fanout exchange that always deduplicates
 };
 std::string_view name(ExchangeType type);  // "direct"
 std::optional<ExchangeType> parse_exchange_type(std::string_view name);
 // Throws AmqpError 406 for arguments of an exchange that its type refuses (C-502).
 void check_type_arguments(ExchangeType type, protocol::TableView arguments);
+
+// For how long an id counts that a publisher gave a message (broker/core/deduplication.hpp).
+struct DedupRule {
+  std::uint32_t ids_max = 0;  // 0: nothing is deduplicated
+  std::int64_t ttl_ms = 0;    // 0: time does not count
+  bool any() const { return ids_max != 0; }
+  friend bool operator==(const DedupRule&, const DedupRule&) = default;
+};
 
 struct Exchange {
   ExchangeId id{};
@@ -43,6 +52,7 @@ struct Exchange {
   bool internal = false;
   protocol::Table arguments;
   std::optional<std::string> alternate;  // name of the alternate exchange; need not exist (C-203)
+  DedupRule dedup{};                     // of all that is published to it
 };
 
 // What routing and every shard may know of a queue; its contents belong to one shard (broker/core).

@@ -19,6 +19,10 @@ using protocol::TableView;
 
 constexpr std::string_view kTypeKey = "x-queue-type";
 constexpr std::string_view kAlternateKey = "alternate-exchange";
+constexpr std::string_view kMaxPriorityKey = "x-max-priority";
+constexpr std::string_view kDedupKey = "x-message-deduplication";
+constexpr std::string_view kDedupSizeKey = "x-cache-size";
+constexpr std::string_view kDedupTtlKey = "x-cache-ttl";
 constexpr std::int64_t kNoMaximum = std::numeric_limits<std::int64_t>::max();
 
 constexpr unsigned bit(QueueType type) { return 1u << static_cast<unsigned>(type); }
@@ -39,11 +43,12 @@ std::string described(std::string_view kind, std::string_view name, std::string_
 }
 
 struct Place {
-  std::string_view queue;
+  std::string_view queue;  // or the exchange
   std::string_view vhost;
+  std::string_view kind = "queue";
 
   [[noreturn]] void refuse_argument(std::string_view key, std::string_view rest) const {
-    refuse("invalid arg '" + std::string(key) + "' for " + described("queue", queue, vhost) +
+    refuse("invalid arg '" + std::string(key) + "' for " + described(kind, queue, vhost) +
            std::string(rest));
   }
   [[noreturn]] void refuse_unsupported(std::string_view key, QueueType type) const {
@@ -156,7 +161,8 @@ void read_dead_letter_routing_key(const Argument& argument, QueueSettings& out) 
 void read_overflow(const Argument& argument, QueueSettings& out) {
   out.overflow = argument.choice<Overflow>({{"drop-head", Overflow::DropHead},
                                             {"reject-publish", Overflow::RejectPublish},
-                                            {"reject-publish-dlx", Overflow::RejectPublishDlx}},
+                                            {"reject-publish-dlx", Overflow::RejectPublishDlx},
+                                            {"block-publisher", Overflow::BlockPublisher}},
                                            "invalid_overflow");
   // Quorum queues accept the word and do not know the behaviour.
   if (out.type == QueueType::Quorum && out.overflow == Overflow::RejectPublishDlx)
@@ -203,6 +209,10 @@ void read_max_age(const Argument& argument, QueueSettings& out) {
   if (!out.max_age_s) argument.refuse_detail("invalid_max_age");
 }
 
+std::uint32_t dedup_size(const Argument& argument) {
+  return static_cast<std::uint32_t>(argument.integer(1, kDedupIdsMax));
+}
+
 struct Rule {
   std::string_view key;
   unsigned types;  // of queue that know the argument
@@ -232,7 +242,7 @@ constexpr Rule kRules[] = {
     {"x-max-length-bytes", kAny, [](Arg a, Out s) { s.max_length_bytes = a.count(); }},
     {"x-max-in-memory-length", kQuorum, [](Arg a, Out s) { s.max_in_memory_length = a.count(); }},
     {"x-max-in-memory-bytes", kQuorum, [](Arg a, Out s) { s.max_in_memory_bytes = a.count(); }},
-    {"x-max-priority", kClassic,
+    {kMaxPriorityKey, kClassic,
      [](Arg a, Out s) { s.max_priority = static_cast<int>(a.integer(0, kQueuePriorityMax)); }},
     {"x-priority-ageing-ms", kClassic | kQuorum,
      [](Arg a, Out s) { s.priority_ageing_ms = a.milliseconds(0); }},
@@ -267,6 +277,15 @@ constexpr Rule kRules[] = {
      }},
     {"x-delayed-retry-min", kQuorum, [](Arg a, Out s) { s.delayed_retry_min_ms = a.count(); }},
     {"x-delayed-retry-max", kQuorum, [](Arg a, Out s) { s.delayed_retry_max_ms = a.count(); }},
+    {kDedupKey, kClassic | kQuorum,
+     [](Arg a, Out s) { s.dedup.ids_max = a.boolean() ? kDedupIdsDefault : 0; }},
+    // After the one before: a size alone deduplicates nothing.
+    {kDedupSizeKey, kClassic | kQuorum,
+     [](Arg a, Out s) {
+       const std::uint32_t size = dedup_size(a);
+       if (s.dedup.any()) s.dedup.ids_max = size;
+     }},
+    {kDedupTtlKey, kClassic | kQuorum, [](Arg a, Out s) { s.dedup.ttl_ms = a.milliseconds(1); }},
     {"x-max-age", kStream, read_max_age},
     {"x-stream-max-segment-size-bytes", kStream,
      [](Arg a, Out s) { s.stream_segment_bytes_max = a.integer(0, kStreamSegmentBytesMax); }},
@@ -329,6 +348,13 @@ void compare_argument(std::string_view key, const std::string& whose,
 // A missing x-queue-type asks for a classic queue (C-235).
 bool is_classic(const std::optional<FieldValue>& type) {
   return !type || type->as_text() == name(QueueType::Classic);
+}
+
+void compare_type(const std::string& whose, TableView received, TableView current) {
+  const auto received_type = received.find(kTypeKey);
+  const auto current_type = current.find(kTypeKey);
+  if (!is_classic(received_type) || !is_classic(current_type))
+    compare_argument(kTypeKey, whose, received_type, current_type);
 }
 
 StreamOffset read_stream_offset(const Argument& argument) {
@@ -423,16 +449,36 @@ void check_queue_equivalence(const routing::QueueEntry& existing, std::string_vi
 
   const TableView current = existing.arguments.view();
   if (current.empty() && arguments.empty()) return;
-  const auto received_type = arguments.find(kTypeKey);
-  const auto current_type = current.find(kTypeKey);
-  if (!is_classic(received_type) || !is_classic(current_type)) {
-    compare_argument(kTypeKey, whose, received_type, current_type);
-  }
+  compare_type(whose, arguments, current);
   const unsigned type_bit = bit(read_queue_settings(current).type);
   for (const Rule& rule : kRules) {
     if ((rule.types & type_bit) == 0 || rule.key == kTypeKey) continue;
     compare_argument(rule.key, whose, arguments.find(rule.key), current.find(rule.key));
   }
+}
+
+void check_adoption(const routing::QueueEntry& existing, std::string_view vhost, bool durable,
+                    bool auto_delete, TableView arguments) {
+  const std::string whose = described("queue", existing.name, vhost);
+  const TableView current = existing.arguments.view();
+  try {
+    compare_flag("durable", whose, durable, existing.durable);
+    compare_flag("auto_delete", whose, auto_delete, existing.auto_delete);
+    compare_type(whose, arguments, current);
+    compare_argument(kMaxPriorityKey, whose, arguments.find(kMaxPriorityKey),
+                     current.find(kMaxPriorityKey));
+  } catch (const AmqpError& error) {
+    refuse(error.explanation() + ", and a queue cannot change that");
+  }
+}
+
+protocol::Table with_default_type(std::string_view default_type, bool named, bool durable,
+                                  bool exclusive, bool auto_delete, TableView arguments) {
+  protocol::Table out(arguments);
+  if (default_type.empty() || arguments.find(kTypeKey)) return out;
+  const bool any_type = named && durable && !exclusive && !auto_delete;
+  if (any_type && default_type != name(QueueType::Classic)) out.add(kTypeKey, default_type);
+  return out;
 }
 
 protocol::Table stored_queue_arguments(TableView arguments) {
@@ -443,6 +489,12 @@ protocol::Table stored_queue_arguments(TableView arguments) {
 
 std::optional<std::string> check_exchange_arguments(std::string_view exchange,
                                                     std::string_view vhost, TableView arguments) {
+  const Place place{exchange, vhost, "exchange"};
+  if (const auto value = arguments.find(kDedupKey)) Argument{place, kDedupKey, *value}.boolean();
+  if (const auto value = arguments.find(kDedupSizeKey))
+    dedup_size(Argument{place, kDedupSizeKey, *value});
+  if (const auto value = arguments.find(kDedupTtlKey))
+    Argument{place, kDedupTtlKey, *value}.milliseconds(1);
   const auto alternate = arguments.find(kAlternateKey);
   if (!alternate) return std::nullopt;
   const auto name = alternate->as_text();
@@ -451,6 +503,26 @@ std::optional<std::string> check_exchange_arguments(std::string_view exchange,
            std::string(kAlternateKey) + "' in " + described("exchange", exchange, vhost));
   }
   return std::string(*name);
+}
+
+routing::DedupRule exchange_dedup(routing::ExchangeType type, TableView arguments,
+                                  TableView by_policy) {
+  const auto find = [&](std::string_view key) {
+    const auto own = arguments.find(key);
+    return own ? own : by_policy.find(key.substr(2));  // without x-
+  };
+  routing::DedupRule rule;
+  const auto wanted = find(kDedupKey);
+  if (type != routing::ExchangeType::MessageDeduplication &&
+      (!wanted || !wanted->as_bool().value_or(false))) {
+    return rule;
+  }
+  const auto size = find(kDedupSizeKey);
+  const auto ttl_ms = find(kDedupTtlKey);
+  rule.ids_max = static_cast<std::uint32_t>(size ? size->as_integer().value_or(kDedupIdsDefault)
+                                                 : kDedupIdsDefault);
+  rule.ttl_ms = ttl_ms ? ttl_ms->as_integer().value_or(0) : 0;
+  return rule;
 }
 
 void check_exchange_equivalence(const routing::Exchange& existing, std::string_view vhost,
@@ -464,8 +536,8 @@ void check_exchange_equivalence(const routing::Exchange& existing, std::string_v
   compare_flag("durable", whose, durable, existing.durable);
   compare_flag("auto_delete", whose, auto_delete, existing.auto_delete);
   compare_flag("internal", whose, internal, existing.internal);
-  compare_argument(kAlternateKey, whose, arguments.find(kAlternateKey),
-                   existing.arguments.view().find(kAlternateKey));
+  for (const std::string_view key : {kAlternateKey, kDedupKey, kDedupSizeKey, kDedupTtlKey})
+    compare_argument(key, whose, arguments.find(key), existing.arguments.view().find(key));
 }
 
 ConsumerSettings check_consumer_arguments(std::string_view queue, std::string_view vhost,

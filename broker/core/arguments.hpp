@@ -22,13 +22,17 @@ enum class QueueType : std::uint8_t { Classic, Quorum, Stream };
 std::string_view name(QueueType type);         // "quorum", the value of x-queue-type
 std::string_view module_name(QueueType type);  // "rabbit_quorum_queue" in texts (C-206, C-232)
 
-enum class Overflow : std::uint8_t { DropHead, RejectPublish, RejectPublishDlx };
+enum class Overflow : std::uint8_t { DropHead, RejectPublish, RejectPublishDlx, BlockPublisher };
 enum class DeadLetterStrategy : std::uint8_t { AtMostOnce, AtLeastOnce };
 enum class DelayedRetry : std::uint8_t { Disabled, All, Failed, Returned };
 enum class LeaderLocator : std::uint8_t { ClientLocal, Balanced, Random, LeastLeaders, MinMasters };
 
 // Ten years, the longest x-message-ttl, x-expires and expiration.
 inline constexpr std::int64_t kMillisecondsMax = 315'360'000'000;
+// Ids that a deduplicating queue or exchange remembers: by default as many as a publisher may have
+// unconfirmed, at most as many as take about a gigabyte of memory.
+inline constexpr std::uint32_t kDedupIdsDefault = 4'096;
+inline constexpr std::int64_t kDedupIdsMax = 10'000'000;
 inline constexpr std::int64_t kQueuePriorityMax = 255;  // basic.priority is one octet
 inline constexpr std::int64_t kStreamSegmentBytesMax = 3'000'000'000;
 inline constexpr std::int64_t kStreamFilterBytesMin = 16;
@@ -61,6 +65,7 @@ struct QueueSettings {
   std::optional<DelayedRetry> delayed_retry;
   std::optional<std::int64_t> delayed_retry_min_ms;
   std::optional<std::int64_t> delayed_retry_max_ms;
+  routing::DedupRule dedup{};             // x-message-deduplication
   std::optional<std::int64_t> max_age_s;  // streams
   std::optional<std::int64_t> stream_segment_bytes_max;
   std::optional<int> stream_filter_bytes;
@@ -93,6 +98,16 @@ bool is_stream(const routing::QueueEntry& queue);
 void check_queue_equivalence(const routing::QueueEntry& existing, std::string_view vhost,
                              bool durable, bool auto_delete, protocol::TableView arguments);
 
+// For a queue that takes over the arguments of a declaration that differs from it: refuses what no
+// queue can change while it is there (406).
+void check_adoption(const routing::QueueEntry& existing, std::string_view vhost, bool durable,
+                    bool auto_delete, protocol::TableView arguments);
+
+// The arguments of a declaration that does not say its type, in a virtual host with another default
+// than classic: with that, unless its flags are such as only a classic queue has (C-529).
+protocol::Table with_default_type(std::string_view default_type, bool named, bool durable,
+                                  bool exclusive, bool auto_delete, protocol::TableView arguments);
+
 // The arguments as they are kept and shown: as received, with x-queue-type if it was missing
 // (C-235).
 protocol::Table stored_queue_arguments(protocol::TableView arguments);
@@ -102,8 +117,13 @@ std::optional<std::string> check_exchange_arguments(std::string_view exchange,
                                                     std::string_view vhost,
                                                     protocol::TableView arguments);
 
+// What an exchange deduplicates by its type, its own arguments, and a policy's keys, which have no
+// `x-` in front; all of them checked.
+routing::DedupRule exchange_dedup(routing::ExchangeType type, protocol::TableView arguments,
+                                  protocol::TableView by_policy);
+
 // For declaring an exchange again; `type` as received, known to be a type (C-155). Of the arguments
-// only the alternate exchange is compared (C-159..C-161).
+// only the alternate exchange (C-159..C-161) and those of deduplication are compared.
 void check_exchange_equivalence(const routing::Exchange& existing, std::string_view vhost,
                                 std::string_view type, bool durable, bool auto_delete,
                                 bool internal, protocol::TableView arguments);

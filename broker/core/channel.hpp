@@ -92,6 +92,7 @@ class Channel {
     MessagePtr message;
     bool returned = false;
     bool direct_reply = false;
+    routing::DedupRule dedup{};
   };
   struct TxSettle {
     std::uint64_t tag = 0;
@@ -148,6 +149,7 @@ class Channel {
   void declare_reply_to(const std::string& name, bool nowait);  // C-493
   void declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
                           bool nowait);
+  void declare_otherwise(routing::QueueEntry wanted, bool nowait);
   ReplyTo await(OutstandingChanges::Change& change);
   void send_change(OutstandingChanges::Change& change, decltype(ControlRequest::change) request);
   void send_declare(OutstandingChanges::Change& declare);
@@ -173,7 +175,8 @@ class Channel {
   void check_properties(const protocol::Publish& publish, const routing::Exchange& exchange);
   void need_topics(const protocol::Publish& publish);  // 403
   void publish_direct_reply(const MessagePtr& message, bool mandatory);
-  void publish_to(const std::vector<QueueId>& queues, const MessagePtr& message);
+  void publish_to(const std::vector<QueueId>& queues, const MessagePtr& message,
+                  routing::DedupRule dedup = {});
   void send_return(const MessagePtr& message);
 
   // channel_trace.cpp

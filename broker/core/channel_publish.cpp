@@ -50,11 +50,11 @@ void Channel::publish(protocol::Publish publish) {
   if (is_traced(publish.message)) trace_published(publish);
   const bool returned = routed_.empty() && publish.mandatory;
   if (transactional_) {  // routed now, enqueued at commit (C-387); returns wait too (C-326)
-    tx_publishes_.push_back({routed_, std::move(publish.message), returned, false});
+    tx_publishes_.push_back({routed_, std::move(publish.message), returned, false, exchange.dedup});
     return;
   }
   if (returned) send_return(publish.message);
-  publish_to(routed_, publish.message);
+  publish_to(routed_, publish.message, exchange.dedup);
 }
 
 void Channel::check_properties(const protocol::Publish& publish,
@@ -87,11 +87,12 @@ void Channel::need_topics(const protocol::Publish& publish) {
     access.need_topic(Right::Write, message.exchange(), key);
 }
 
-void Channel::publish_to(const std::vector<QueueId>& queues, const MessagePtr& message) {
+void Channel::publish_to(const std::vector<QueueId>& queues, const MessagePtr& message,
+                         routing::DedupRule dedup) {
   const std::uint64_t confirm =
       confirms_ ? confirms_->add(static_cast<std::uint32_t>(queues.size())) : 0;
   for (const QueueId queue : queues) {
-    engine().publish({queue, message, ref_, confirm});
+    engine().publish({queue, message, ref_, confirm, dedup});
     if (engine().congested(shard_of(queue, engine().shards()))) session_.await_window();
   }
   if (confirms_ && confirms_->has_settled() && !std::exchange(confirms_listed_, true)) {

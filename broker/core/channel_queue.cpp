@@ -25,6 +25,12 @@ protocol::MethodId method_of(OutstandingChanges::Kind kind) {
   return {};
 }
 
+protocol::Table arguments_of(const protocol::QueueDeclare& method, std::string_view name,
+                             const VhostView& vhost) {
+  return with_default_type(vhost.profile->default_queue_type, !name.empty(), method.durable,
+                           method.exclusive, method.auto_delete, method.arguments);
+}
+
 }  // namespace
 
 const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
@@ -80,7 +86,7 @@ void Channel::on(const protocol::QueueDeclare& method) {
   const bool named_here = name.empty() && access.restricted();
   const std::string own_name = named_here ? engine().random_name("amq.gen-") : name;
   access.need_queue(Right::Configure, own_name);
-  const protocol::Table arguments(method.arguments);
+  const protocol::Table arguments = arguments_of(method, name, session_.vhost());
   routing::QueueEntry wanted;
   wanted.name = own_name;
   wanted.durable = durable;
@@ -88,7 +94,14 @@ void Channel::on(const protocol::QueueDeclare& method) {
   wanted.owner = method.exclusive ? static_cast<std::uint64_t>(ref_.connection) : 0;
   if (const routing::QueueEntry* existing = session_.vhost().topology->find_queue(name);
       existing && !name.empty()) {
-    check_redeclaration(*existing, wanted, arguments, vhost);
+    try {
+      check_redeclaration(*existing, wanted, arguments, vhost);
+    } catch (const AmqpError& error) {
+      if (error.code() != ReplyCode::PreconditionFailed) throw;
+      wanted.arguments = arguments;
+      declare_otherwise(std::move(wanted), method.nowait);
+      return;
+    }
     answer_declared(name, existing->id, method.nowait,
                     [this, wanted, arguments, nowait = method.nowait] {
                       declare_at_control(wanted, arguments, nowait);
@@ -108,6 +121,30 @@ void Channel::on(const protocol::QueueDeclare& method) {
   declare_at_control(wanted, arguments, method.nowait);
 }
 
+// The queue is there and differs: the control shard knows whether its policy lets it adopt that.
+void Channel::declare_otherwise(routing::QueueEntry wanted, bool nowait) {
+  DeclareQueue request;
+  request.preferred = engine().self();
+  try {
+    const QueueSettings settings =
+        check_queue_arguments(wanted.name, session_.vhost().name, wanted.durable, wanted.owner != 0,
+                              wanted.auto_delete, wanted.arguments);
+    if (settings.dead_letter_exchange) {  // C-242
+      session_.access().need_queue(Right::Read, wanted.name);
+      session_.access().need_exchange(Right::Write, *settings.dead_letter_exchange);
+    }
+  } catch (const AmqpError& error) {
+    request.unfit = Refused{error.code(), error.explanation()};
+  }
+  request.queue = wanted;
+  change_definitions(std::move(request), [this, wanted = std::move(wanted), nowait](Reply& reply) {
+    const QueueId queue = std::get<QueueDeclared>(reply.result).queue;
+    answer_declared(wanted.name, queue, nowait, [this, wanted, nowait] {
+      declare_at_control(wanted, wanted.arguments, nowait);
+    });
+  });
+}
+
 bool Channel::may_follow(const protocol::QueueDeclare& method) const {
   const std::string name = without_line_feeds(method.queue);
   if (method.passive || name.empty() || name.starts_with("amq.")) return false;
@@ -116,7 +153,7 @@ bool Channel::may_follow(const protocol::QueueDeclare& method) const {
   if (session_.vhost().topology->find_queue(name) != nullptr) return false;
   try {
     check_queue_arguments(name, session_.vhost().name, method.durable, method.exclusive,
-                          method.auto_delete, method.arguments);
+                          method.auto_delete, arguments_of(method, name, session_.vhost()));
   } catch (const AmqpError&) {
     return false;  // refused when its turn comes
   }

@@ -88,7 +88,8 @@ void Channel::on(const protocol::TxCommit&) {
     }
     if (publish.returned) send_return(publish.message);
     tx_unsettled_ += publish.queues.size();
-    for (const QueueId queue : publish.queues) engine().publish({queue, publish.message, ref_, 1});
+    for (const QueueId queue : publish.queues)
+      engine().publish({queue, publish.message, ref_, 1, publish.dedup});
   }
   for (const TxSettle& settle : settles) {
     if (auto unacked = unacked_.take(settle.tag)) this->settle(*unacked, settle.outcome, false);

@@ -27,6 +27,25 @@ Refused not_found(std::string_view kind, std::string_view name, std::string_view
 // Ids that one record reserves: so many queues are declared before the next one.
 constexpr std::uint64_t kReservedQueues = 1'000;
 
+// By the key `redeclare` of its policy.
+bool adopts(const VhostState& vhost, const routing::QueueEntry& queue) {
+  const auto policy = vhost.queue_policies.find(queue.id);
+  if (policy == vhost.queue_policies.end()) return false;
+  const auto key = policy->second->definition.view().find("redeclare");
+  return key && key->as_text() == "adopt";
+}
+
+// Another owner is refused elsewhere.
+bool is_equivalent(const routing::QueueEntry& existing, const routing::QueueEntry& wanted,
+                   std::string_view vhost) {
+  try {
+    check_redeclaration(existing, wanted, wanted.arguments, vhost);
+  } catch (const AmqpError& error) {
+    return error.code() != ReplyCode::PreconditionFailed;
+  }
+  return true;
+}
+
 bool is_foreign(const routing::QueueEntry& queue, ConnectionId connection) {
   return queue.owner != 0 && queue.owner != static_cast<std::uint64_t>(connection);
 }
@@ -116,6 +135,7 @@ Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
   } else {
     if (wanted.durable) engine_.record(define(vhost.name, wanted));
     if (!wanted.alternate) change.exchange.alternate = alternate_by_policy(vhost, wanted.name);
+    change.exchange.dedup = dedup_of(vhost, wanted);
     vhost.registry.add_exchange(std::move(change.exchange));
     vhost.changed = true;
   }
@@ -139,9 +159,12 @@ Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
   routing::QueueEntry& wanted = change.queue;
   if (wanted.name.empty()) wanted.name = engine_.random_name("amq.gen-");
   if (const routing::QueueEntry* existing = vhost.registry.find_queue(wanted.name)) {
+    if (adopts(vhost, *existing) && !is_equivalent(*existing, wanted, vhost.name))
+      return adopt(vhost, *existing, change);
     check_redeclaration(*existing, wanted, wanted.arguments, vhost.name);
     return QueueDeclared{existing->id, existing->name, false};
   }
+  if (change.unfit) return *change.unfit;  // it was there a moment ago
   if (!change.unlimited) refuse_beyond_limit(vhost, wanted.name);
   wanted.id = new_queue_id(change.preferred);
   wanted.arguments = stored_queue_arguments(wanted.arguments);
@@ -151,6 +174,22 @@ Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
   engine_.send_first(shard_of(wanted.id, engine_.shards()),
                      CreateQueue{vhost.name, wanted, match(vhost, wanted)});
   return QueueDeclared{wanted.id, wanted.name, true};
+}
+
+// The queue lives on with what the declaration says.
+Control::Result Control::adopt(Vhost& vhost, const routing::QueueEntry& existing,
+                               const DeclareQueue& change) {
+  check_adoption(existing, vhost.name, change.queue.durable, change.queue.auto_delete,
+                 change.queue.arguments);
+  if (change.unfit) return *change.unfit;
+  routing::QueueEntry now = existing;
+  now.arguments = stored_queue_arguments(change.queue.arguments);
+  vhost.registry.set_arguments(now.name, now.arguments);
+  vhost.changed = true;
+  if (now.durable) engine_.record(define(vhost.name, now));
+  engine_.send(shard_of(now.id, engine_.shards()),
+               ApplyPolicy{now.id, vhost.queue_policies.at(now.id), now.arguments});
+  return QueueDeclared{now.id, now.name, false};
 }
 
 Control::Result Control::handle(Vhost& vhost, Bind& change) {

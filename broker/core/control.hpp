@@ -99,6 +99,7 @@ class Control {
   Result handle(Vhost& vhost, DeclareExchange& change);
   Result handle(Vhost& vhost, DeleteExchange& change);
   Result handle(Vhost& vhost, DeclareQueue& change);
+  Result adopt(Vhost& vhost, const routing::QueueEntry& existing, const DeclareQueue& change);
   Result handle(Vhost& vhost, Bind& change);
   Result handle(Vhost& vhost, QueuesGone& change);
   void start_deletion(Vhost& vhost, const ReplyTo& to, const std::vector<QueueId>& queues,
@@ -112,6 +113,7 @@ class Control {
   void answer_when_seen(const ReplyTo& to, Result result, std::function<void()> then = nullptr);
 
   // control_operators.cpp
+  static routing::DedupRule dedup_of(const Vhost& vhost, const routing::Exchange& exchange);
   static std::optional<std::string> alternate_by_policy(const Vhost& vhost,
                                                         std::string_view exchange);
   Effect effect_from(const VhostRecord& record) const;

@@ -165,6 +165,13 @@ std::optional<std::string> Control::alternate_by_policy(const Vhost& vhost,
   return std::string(value->as_text().value_or(""));
 }
 
+routing::DedupRule Control::dedup_of(const Vhost& vhost, const routing::Exchange& exchange) {
+  const EffectivePolicyPtr found =
+      vhost.policies.empty() ? nullptr : vhost.policies.of_exchange(exchange.name);
+  return exchange_dedup(exchange.type, exchange.arguments,
+                        found ? found->definition.view() : protocol::TableView());
+}
+
 // Tells of the queues whose policy is another one now; exchanges are changed here.
 void Control::match_all(Vhost& vhost, const std::function<void(ApplyPolicy)>& tell) {
   auto before = std::exchange(vhost.queue_policies, {});
@@ -175,15 +182,22 @@ void Control::match_all(Vhost& vhost, const std::function<void(ApplyPolicy)>& te
     if (same(old, now)) return;
     tell({queue.id, now});
   });
-  std::vector<std::pair<std::string, std::optional<std::string>>> alternates;
+  struct Change {
+    std::string exchange;
+    std::optional<std::string> alternate;
+    routing::DedupRule dedup;
+  };
+  std::vector<Change> changes;
   vhost.registry.for_each_exchange([&](const routing::Exchange& exchange) {
     if (exchange.name.empty()) return;
     auto own = check_exchange_arguments(exchange.name, vhost.name, exchange.arguments);
-    alternates.emplace_back(exchange.name,
-                            own ? std::move(own) : alternate_by_policy(vhost, exchange.name));
+    changes.push_back({exchange.name,
+                       own ? std::move(own) : alternate_by_policy(vhost, exchange.name),
+                       dedup_of(vhost, exchange)});
   });
-  for (auto& [exchange, alternate] : alternates) {
+  for (auto& [exchange, alternate, dedup] : changes) {
     if (vhost.registry.set_alternate(exchange, std::move(alternate))) vhost.changed = true;
+    if (vhost.registry.set_dedup(exchange, dedup)) vhost.changed = true;
   }
 }
 

@@ -197,6 +197,9 @@ class Engine final : public Outlet {
   void on(Durable& m, ShardId from);
   void on(Fetched& m, ShardId from);
   void on(PagedOut& m, ShardId from);
+  void on(QueueFull& m, ShardId from);
+  void on(QueueHasRoom& m, ShardId from);
+  void on(PublisherGone& m, ShardId from);
 
   bool memory_is_high() const;
   void check_memory();

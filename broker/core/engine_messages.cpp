@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What each shard message does when it arrives.
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -43,17 +44,27 @@ void Engine::on(Publish& m, ShardId from) {
   // A queue that has gone takes its messages along: an answer too, and not a refusal (C-375).
   Queue* queue = find_queue(m.queue);
   const bool dead_letter = m.from.connection == ConnectionId{};
-  const Queue::Taken taken = queue == nullptr
-                                 ? Queue::Taken::InMemory
-                                 : queue->publish(std::move(m.message), *this, dead_letter);
+  const Queue::Taken taken =
+      queue == nullptr ? Queue::Taken::InMemory
+                       : queue->publish(std::move(m.message), *this, dead_letter, m.dedup);
   if (!dead_letters_.empty()) send_dead_letters();
+  if (queue != nullptr && !dead_letter && queue->blocks_publishers())
+    queue->block(m.from.connection, *this);
   if (m.confirm == 0) return;
   const PublishSettled settled{m.from, m.confirm, taken != Queue::Taken::Refused};
   if (taken == Queue::Taken::Stored) {
     awaiting_durable_.emplace_back(current_batch(), settled);
+  } else if (taken == Queue::Taken::Duplicate && queue->dedup().batch() > durable_) {
+    // Confirmed when what it is a duplicate of is safe, which may be earlier than this turn.
+    const std::uint64_t behind = awaiting_durable_.empty() ? 0 : awaiting_durable_.back().first;
+    awaiting_durable_.emplace_back(std::max(behind, queue->dedup().batch()), settled);
   } else {
     send_to_connection(m.from.connection, settled);
   }
+}
+
+void Engine::on(PublisherGone& m, ShardId) {
+  if (Queue* queue = find_queue(m.queue)) queue->forget_publisher(m.publisher);
 }
 
 void Engine::on(Settle& m, ShardId) { settle(m); }
@@ -210,6 +221,18 @@ void Engine::on(PublishSettled& m, ShardId) {
   mark_dirty(*session);
 }
 
+void Engine::on(QueueFull& m, ShardId) {
+  if (Session* session = find_session(m.publisher)) {
+    session->on_queue_full(m.queue);
+  } else {
+    send_to_queue(m.queue, PublisherGone{m.queue, m.publisher});
+  }
+}
+
+void Engine::on(QueueHasRoom& m, ShardId) {
+  if (Session* session = find_session(m.publisher)) session->on_queue_has_room(m.queue);
+}
+
 void Engine::on(ConsumerCancelled& m, ShardId) {
   Session* session = find_session(m.consumer.channel.connection);
   if (session == nullptr) return;
@@ -264,7 +287,10 @@ void Engine::on(NewUsers& m, ShardId) {
 }
 
 void Engine::on(ApplyPolicy& m, ShardId) {
-  if (Queue* queue = find_queue(m.queue)) queue->set_policy(std::move(m.policy), *this);
+  Queue* const queue = find_queue(m.queue);
+  if (queue == nullptr) return;
+  if (m.arguments) queue->set_arguments(*std::move(m.arguments));
+  queue->set_policy(std::move(m.policy), *this);
 }
 
 void Engine::on(ImportDefinitions& m, ShardId) { control_->on_import(m); }

@@ -36,8 +36,22 @@ class LengthLimit {
 
   // A message must be refused (C-452).
   bool refuses(std::uint64_t count) const {
-    return overflow_ != Overflow::DropHead && (count >= messages_max_ || bytes_ >= bytes_max_);
+    const bool refusing =
+        overflow_ == Overflow::RejectPublish || overflow_ == Overflow::RejectPublishDlx;
+    return refusing && (count >= messages_max_ || bytes_ >= bytes_max_);
   }
+  // Who publishes must wait; never for an empty queue, which nobody could empty further.
+  bool blocks(std::uint64_t count) const {
+    return overflow_ == Overflow::BlockPublisher && count > 0 &&
+           (count >= messages_max_ || bytes_ >= bytes_max_);
+  }
+  // Not any more: an eighth is free, so that publishers do not come and go with every message.
+  bool has_room(std::uint64_t count) const {
+    return !blocks(count) &&
+           (overflow_ != Overflow::BlockPublisher || count == 0 ||
+            (count <= messages_max_ - messages_max_ / 8 && bytes_ <= bytes_max_ - bytes_max_ / 8));
+  }
+  bool may_block() const { return overflow_ == Overflow::BlockPublisher; }
   // Messages must go from the head (C-449).
   bool exceeded(std::uint64_t count) const {
     return overflow_ == Overflow::DropHead && count > 0 &&

@@ -59,8 +59,13 @@ QueueInfo Queue::info() const {
   return info;
 }
 
-Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter) {
+Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter,
+                            DedupRule by_exchange) {
+  const bool deduplicates = !dead_letter && (dedup_ || by_exchange.any());
+  if (deduplicates && dedup().came_before(*message, by_exchange, outlet.unix_ms()))
+    return Taken::Duplicate;
   if (stream_) {
+    if (deduplicates) dedup_->accept(true, outlet);
     stream_->publish(std::move(message), outlet);
     set_alarm(outlet);
     return Taken::Stored;
@@ -78,6 +83,7 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
     if (residents_ != nullptr)
       lane.backlog.recorded(seq, outlet.current_batch(), outlet.durable_through());
   }
+  if (deduplicates) dedup_->accept(stored, outlet);
   if (limit_) limit_->came(seq, *message);
   if (lane.backlog.empty() && (!stored || keeps(lane, *message))) {
     if (expiring) lane.expiry->came({seq, message, 0, now});
@@ -126,6 +132,7 @@ std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
   if (expires_) bury_expired(outlet);
   if (waiting_gets_.empty() && can_answer()) {
     GetResult result = take_for(get, outlet);
+    if (blocked_) release_publishers(outlet);
     if (residents_ != nullptr) {
       refill(true, outlet);
       account();
@@ -233,6 +240,7 @@ void Queue::deliver(Outlet& outlet) {
     if (limit_) drop_from_head(outlet);
   } while (refill(!idle(), outlet));
   if (roster_.gated() > 0) settle_grants(outlet);
+  if (blocked_) release_publishers(outlet);
   account();
   if (is_timed()) set_alarm(outlet);
 }
@@ -322,6 +330,8 @@ void Queue::close(Outlet& outlet) {
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
   if (stream_) stream_->close(outlet);
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
+  if (dedup_) dedup_->close(outlet);
+  if (blocked_) blocked_->release(outlet);
   for_each_lane([&](Lane& lane) {
     if (entry_.durable) outlet.record(persistence::DropQueue{lane.part});
     if (lane.backlog.has_paged_out()) outlet.drop_paged(lane.part, 0, next_seq_ - 1);

@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "broker/core/arguments.hpp"
+#include "broker/core/blocked_publishers.hpp"
 #include "broker/core/consumer_roster.hpp"
 #include "broker/core/dead_letters.hpp"
+#include "broker/core/deduplication.hpp"
 #include "broker/core/delivery_caps.hpp"
 #include "broker/core/effective_policy.hpp"
 #include "broker/core/info.hpp"
@@ -65,14 +67,26 @@ class Queue {
   // What operators want of it from now on; null: nothing. See effective_arguments() for what that
   // and the queue's own arguments make together.
   void set_policy(EffectivePolicyPtr policy, Outlet& outlet);
+  // What it was declared with, from now on; set_policy() comes next.
+  void set_arguments(protocol::Table arguments) { entry_.arguments = std::move(arguments); }
 
   enum class Taken : std::uint8_t {
     InMemory,
-    Stored,   // it is in the write batch: the publisher's confirm waits for that
-    Refused,  // the queue is full (C-452)
+    Stored,     // it is in the write batch: the publisher's confirm waits for that
+    Refused,    // the queue is full (C-452)
+    Duplicate,  // it came before: the confirm waits for the batch that dedup().batch() says
   };
-  // A dead letter is not refused: nobody could take it back.
-  Taken publish(MessagePtr message, Outlet& outlet, bool dead_letter = false);
+  // A dead letter is not refused: nobody could take it back. Nor is it a duplicate: it may be on
+  // its way back to where it was.
+  Taken publish(MessagePtr message, Outlet& outlet, bool dead_letter = false,
+                DedupRule by_exchange = {});
+  // The queue is full and asks who has just published to it to wait; what is on its way is taken.
+  bool blocks_publishers() const { return blocked_ && limit_ && limit_->blocks(ready_count()); }
+  void block(ConnectionId publisher, Outlet& outlet) { blocked_->block(publisher, outlet); }
+  void forget_publisher(ConnectionId publisher) {
+    if (blocked_) blocked_->forget(publisher);
+  }
+  Deduplication& dedup();  // what it has taken; makes it if there is none
   void settle(const Settle& settle, Outlet& outlet);
   // nullopt: the message has to come from the store, and the answer comes with it.
   std::optional<GetResult> get(const Get& get, Outlet& outlet);
@@ -182,6 +196,7 @@ class Queue {
   bool expires(const protocol::Message& message);
   void bury_expired(Outlet& outlet);
   void drop_from_head(Outlet& outlet);
+  void release_publishers(Outlet& outlet);
   bool wants_head(const Lane& lane, const Outlet& outlet);
   void begin_expiry();
   void swept(Lane& lane, Fetched& page, Outlet& outlet);
@@ -237,7 +252,9 @@ class Queue {
   std::unique_ptr<Levels> levels_;  // null: nothing above level 0 has ever come
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;
-  bool expires_ = false;  // something here has, or has had, a time to live
+  std::unique_ptr<BlockedPublishers> blocked_;  // null: has never blocked any
+  std::unique_ptr<Deduplication> dedup_;        // null: nothing here was ever deduplicated
+  bool expires_ = false;                        // something here has, or has had, a time to live
   std::optional<Millis> ttl_ms_;
   Seq arriving_ = 0;  // being published: not expired before consumers were asked
   std::uint32_t delivery_limit_ = kUnlimited;  // returns beyond it are the last (C-472)

@@ -37,6 +37,8 @@ void Queue::apply(const QueueSettings& settings) {
                                            settings.overflow.value_or(Overflow::DropHead));
     limit_->restore(content_bytes(), next_seq_ - 1);
   }
+  if (limit_ && limit_->may_block() && !blocked_)
+    blocked_ = std::make_unique<BlockedPublishers>(entry_.id);
   ttl_ms_ = settings.message_ttl_ms;
   if (ttl_ms_ || expires_) begin_expiry();
   const std::int64_t deliveries = settings.delivery_limit.value_or(
@@ -46,6 +48,12 @@ void Queue::apply(const QueueSettings& settings) {
                         : static_cast<std::uint32_t>(deliveries);
   lease_ms_ = settings.expires_ms.value_or(kNeverDue);
   apply_delivery(settings);
+  if (settings.dedup.any() || dedup_) dedup().set_own(settings.dedup);
+}
+
+Deduplication& Queue::dedup() {
+  if (!dedup_) dedup_ = std::make_unique<Deduplication>(entry_.id);
+  return *dedup_;
 }
 
 // ---- in and out ----
@@ -122,6 +130,11 @@ void Queue::drop_from_head(Outlet& outlet) {
   }
 }
 
+// There is room, or nobody wants to block any more.
+void Queue::release_publishers(Outlet& outlet) {
+  if (!blocked_->empty() && (!limit_ || limit_->has_room(ready_count()))) blocked_->release(outlet);
+}
+
 // The next message is in the store only, and there is something to be done with it though nobody
 // consumes.
 bool Queue::wants_head(const Lane& lane, const Outlet& outlet) {
@@ -187,6 +200,8 @@ void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
   apply(read_queue_settings(effective_arguments(entry_.arguments, policy_.get()).view()));
   if (timeout_ms_ != kNeverDue || has_clocks_)
     roster_.for_each([&](QueueConsumer& each) { set_clock(each, outlet.unix_ms()); });
+  if (dedup_) dedup_->trim(outlet);
+  if (blocked_) release_publishers(outlet);
   used_at_ms_ = 0;  // a lease begins now
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
 }
@@ -194,6 +209,7 @@ void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
 // ---- time ----
 
 void Queue::start(Outlet& outlet) {
+  if (dedup_) dedup_->trim(outlet);
   if (is_timed() || stream_) outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
 }
 

@@ -44,8 +44,10 @@ std::optional<std::uint64_t> decode_counter(const persistence::Bytes& value) {
 
 class Restoration {
  public:
-  Restoration(std::span<Engine* const> engines, persistence::Recovery recovery)
+  Restoration(std::span<Engine* const> engines, persistence::Recovery recovery,
+              const ReadPart& read_part)
       : engines_(engines),
+        read_part_(read_part),
         control_(*engines.front()->control()),
         recovery_(std::move(recovery)),
         shards_(static_cast<unsigned>(engines.size())) {
@@ -239,6 +241,10 @@ class Restoration {
     const auto held = held_.find(queue.entry().id);
     if (held == held_.end()) return;  // has never had a stored message
     for (const persistence::RecoveredQueue* const part : held->second) {
+      if (part_of(part->queue) == QueuePart::Dedup) {
+        restore_ids(queue, *part, what);
+        continue;
+      }
       if (!queue.restore(*part, recovery_.clean)) {
         damaged(what + " has a part " +
                 std::to_string(static_cast<unsigned>(part_of(part->queue))) +
@@ -246,6 +252,21 @@ class Restoration {
         continue;
       }
       result_.counts.messages += part->messages;
+    }
+  }
+
+  // All of them, before the first publisher comes: whether a message is new is asked at once.
+  void restore_ids(Queue& queue, const persistence::RecoveredQueue& part, const std::string& what) {
+    Deduplication& dedup = queue.dedup();
+    dedup.restore(part.seq_max);
+    persistence::Fetched page{{}, part.head, part.next};
+    for (;;) {
+      if (!page.status.ok() || !dedup.restore(page.messages)) {
+        unreadable("what " + what + " has taken already, its deduplication window,");
+        return;
+      }
+      if (!page.next) return;
+      page = read_part_(part.queue, *page.next);
     }
   }
 
@@ -301,6 +322,7 @@ class Restoration {
   }
 
   const std::span<Engine* const> engines_;
+  const ReadPart& read_part_;
   Control& control_;
   persistence::Recovery recovery_;
   const unsigned shards_;
@@ -321,8 +343,9 @@ Define define_queue_ids(std::uint64_t below) {
   return {Kind::Counter, "", std::string(kQueueIdCounter), std::move(value)};
 }
 
-RestoreResult restore(std::span<Engine* const> engines, persistence::Recovery recovery) {
-  return Restoration(engines, std::move(recovery)).run();
+RestoreResult restore(std::span<Engine* const> engines, persistence::Recovery recovery,
+                      const ReadPart& read_part) {
+  return Restoration(engines, std::move(recovery), read_part).run();
 }
 
 }  // namespace harrier::broker

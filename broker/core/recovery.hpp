@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -36,7 +37,11 @@ struct RestoreResult {
   bool only_vhosts_missing = false;  // a matter of the configuration, not of the store
 };
 
+// What a store answers to fetch(), at once: for what must be in memory from the beginning.
+using ReadPart = std::function<persistence::Fetched(StoreId part, Seq from)>;
+
 // `engines` in the order of their shards, all new.
-RestoreResult restore(std::span<Engine* const> engines, persistence::Recovery recovery);
+RestoreResult restore(std::span<Engine* const> engines, persistence::Recovery recovery,
+                      const ReadPart& read_part);
 
 }  // namespace harrier::broker

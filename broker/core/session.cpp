@@ -59,8 +59,8 @@ std::size_t Session::receive_frames(ByteView input) {
 }
 
 bool Session::wants_input() const {
-  return phase_ != Phase::Gone && (!parked_ || followed_) && !blocked_ && !waiting_for_window_ &&
-         output_.size() < engine_.options().output_high_bytes;
+  return phase_ != Phase::Gone && (!parked_ || followed_) && !blocked_ && !stopped_ &&
+         !waiting_for_window_ && output_.size() < engine_.options().output_high_bytes;
 }
 
 std::size_t Session::payload_max() const { return frame_max_; }
@@ -143,6 +143,7 @@ ReplyTo Session::park_followed(OnReply then) {
 void Session::unpark() {
   abandon_wait();
   engine_.mark_dirty(*this);
+  if (holding_) publish_held();
 }
 
 // What was asked is no longer waited for; the replies that are still to come find nobody.
@@ -160,6 +161,7 @@ void Session::on_reply(Reply& reply) {
   const OnReply then = outstanding_ > 1 ? on_reply_ : std::exchange(on_reply_, nullptr);
   if (--outstanding_ == 0) abandon_wait();
   guarded(current_channel_, current_method_, [&] { then(reply); });
+  if (holding_ && !parked_) publish_held();
 }
 
 void Session::await_window() {
@@ -330,36 +332,6 @@ void Session::send_content(std::uint16_t channel, const protocol::MessagePtr& me
   }
 }
 
-// ---- alarms ----
-
-// A publisher meets an alarm at its next content frame; who only consumes never notices (C-118).
-bool Session::must_block(const Frame& frame) {
-  const Alarm& alarm = engine_.alarm();
-  if (phase_ != Phase::Running || (!alarm.memory && !alarm.disk)) return false;
-  if (frame.type != static_cast<std::uint8_t>(protocol::FrameType::Header) &&
-      frame.type != static_cast<std::uint8_t>(protocol::FrameType::Body)) {
-    return false;
-  }
-  blocked_ = true;
-  engine_.mark_dirty(*this);
-  if (can_be_blocked_ && !std::exchange(blocked_told_, true)) {
-    protocol::ConnectionBlocked blocked;
-    blocked.reason = alarm.memory && alarm.disk ? "low on memory & disk"
-                     : alarm.memory             ? "low on memory"
-                                                : "low on disk";
-    send(0, blocked);
-  }
-  return true;
-}
-
-void Session::on_alarm() {
-  const Alarm& alarm = engine_.alarm();
-  if (alarm.memory || alarm.disk || !blocked_) return;
-  blocked_ = false;
-  if (std::exchange(blocked_told_, false)) send(0, protocol::ConnectionUnblocked{});
-  engine_.mark_dirty(*this);
-}
-
 // ---- timers ----
 
 void Session::set_phase_deadline(Millis delay) {
@@ -410,7 +382,7 @@ void Session::look_at_heartbeats() {
     // peer lives as long as it takes some of it.
     const std::uint64_t consumed = output_.consumed_total();
     const bool drained = std::exchange(consumed_seen_, consumed) != consumed;
-    const bool excused = parked_ || blocked_ || waiting_for_window_;
+    const bool excused = parked_ || blocked_ || stopped_ || waiting_for_window_;
     const bool heard = std::exchange(heard_, false);
     const bool backed_up = !excused && !wants_input();
     silent_looks_ = heard || excused || (backed_up && drained) ? 0 : silent_looks_ + 1;

@@ -20,6 +20,7 @@
 #include "broker/auth/sasl.hpp"
 #include "broker/core/access.hpp"
 #include "broker/core/channel.hpp"
+#include "broker/core/held_publishes.hpp"
 #include "broker/core/output_buffer.hpp"
 #include "broker/core/shard_message.hpp"
 #include "protocol/codec.hpp"
@@ -74,6 +75,8 @@ class Session {
   void on_alarm();
   void on_new_users();  // what the user may do has perhaps changed
   void on_window_open();
+  void on_queue_full(QueueId queue);  // one that asks its publishers to wait
+  void on_queue_has_room(QueueId queue);
   void on_deadline();
   void end_turn();                              // confirms of the turn
   void force_close(const std::string& reason);  // 320
@@ -157,7 +160,15 @@ class Session {
   void on_content(Channel& channel, const protocol::Frame& frame);
   void on_closing_frame(const protocol::Frame& frame);
   bool may_follow(const protocol::FrameResult& result);
+  // session_blocking.cpp
   bool must_block(const protocol::Frame& frame);
+  bool must_wait(const protocol::Frame& frame) const;
+  void tell_blocked(std::string_view reason);
+  void tell_unblocked();
+  void hold(Channel& channel);
+  void publish_held();
+  void stop_holding();
+
   void frame_error(protocol::ByteView input, protocol::FrameStatus status);
   protocol::Method decode(const protocol::Frame& frame);
 
@@ -201,6 +212,10 @@ class Session {
   bool blocked_ = false;        // by an alarm
   bool blocked_told_ = false;
   bool waiting_for_window_ = false;
+  bool holding_ = false;  // a queue is full, or publishes are held
+  bool stopped_ = false;  // behind held publishes, at a frame that has to wait for them
+  std::vector<QueueId> full_queues_;
+  HeldPublishes held_;
 
   std::uint32_t frame_max_ = 0;    // 0 = no limit
   std::uint16_t channel_max_ = 0;  // 0 = no limit

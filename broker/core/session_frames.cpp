@@ -250,6 +250,8 @@ void Session::on_content(Channel& channel, const Frame& frame) {
     }
     if (channel.assembler().discarding()) {
       channel.assembler().reset();
+    } else if (holding_) {
+      hold(channel);
     } else {
       channel.publish(channel.assembler().take());
     }
@@ -283,6 +285,7 @@ void Session::close_connection(ReplyCode code, std::string_view explanation, Met
   engine_.log(code == ReplyCode::ConnectionForced ? 1 : 2, name() + ": " + text);
   phase_ = Phase::Closing;
   blocked_ = waiting_for_window_ = false;
+  stop_holding();
   abandon_wait();
   release_all([this, code, text = std::move(text), method] {
     forget_channels();
@@ -350,6 +353,7 @@ void Session::peer_gone() {
   phase_deadline_ = next_send_look_ = next_receive_look_ = 0;
   heartbeat_s_ = 0;
   blocked_ = blocked_told_ = waiting_for_window_ = false;
+  stop_holding();
   credit_due_.clear();
   arm_timers();
   release_all([this] {

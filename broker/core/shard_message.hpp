@@ -44,7 +44,8 @@ struct Publish {
   QueueId queue{};
   MessagePtr message;
   ChannelRef from;
-  std::uint64_t confirm = 0;  // the publisher's sequence number; 0 = no answer wanted
+  std::uint64_t confirm = 0;   // the publisher's sequence number; 0 = no answer wanted
+  routing::DedupRule dedup{};  // the exchange's
 };
 
 enum class Outcome : std::uint8_t { Ack, Requeue, Discard };
@@ -138,7 +139,23 @@ struct ReleaseChannel {
   ReplyTo reply;
 };
 
+// A connection that the queue has blocked is no more.
+struct PublisherGone {
+  QueueId queue{};
+  ConnectionId publisher{};
+};
+
 // ---- to the shard of a connection ----
+
+// The queue asks its publishers to wait, and for how long.
+struct QueueFull {
+  QueueId queue{};
+  ConnectionId publisher{};
+};
+struct QueueHasRoom {
+  QueueId queue{};
+  ConnectionId publisher{};
+};
 
 struct Delivery {
   ConsumerRef consumer;
@@ -227,7 +244,8 @@ struct DeclareQueue {
   routing::QueueEntry queue;  // without id; an empty name asks for a generated one
   ConnectionId connection{};
   ShardId preferred = 0;
-  bool unlimited = false;  // operators may go beyond the limits that they set
+  bool unlimited = false;          // operators may go beyond the limits that they set
+  std::optional<Refused> unfit{};  // why a queue that is there may not take its arguments over
 };
 struct DeleteQueue {
   std::string name;
@@ -276,10 +294,12 @@ struct CreateQueue {
   routing::QueueEntry queue;
   EffectivePolicyPtr policy{};
 };
-// What operators want of the queue from now on; null: nothing.
+// What operators want of the queue from now on; null: nothing. With arguments: those are its own
+// from now on.
 struct ApplyPolicy {
   QueueId queue{};
   EffectivePolicyPtr policy;
+  std::optional<protocol::Table> arguments{};
 };
 struct DropQueue {
   std::uint64_t deletion = 0;
@@ -351,6 +371,6 @@ using ShardMessage =
                  GrantWanted, GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest,
                  QueueDropped, TopologySeen, CreateQueue, DropQueue, NewTopology, NewUsers,
                  ApplyPolicy, ImportDefinitions, Alarm, Processed, MemoryCrossed, DiskCrossed,
-                 Durable, Fetched, PagedOut>;
+                 Durable, Fetched, PagedOut, QueueFull, QueueHasRoom, PublisherGone>;
 
 }  // namespace harrier::broker

@@ -17,6 +17,7 @@ enum class QueuePart : std::uint16_t {
   Main = 0,
   // 1 to 255: the messages of that priority level; those of level 0 are in Main.
   LastLevel = 255,
+  Dedup = 257,  // ids of messages that it has taken: deduplication.hpp
 };
 
 inline constexpr unsigned kQueueIdBits = 48;  // ids are given one by one: for ever

@@ -13,6 +13,7 @@ using protocol::FieldValue;
 
 constexpr std::int64_t kMillisecondsMax = 315'360'000'000;  // ten years, as for the arguments
 constexpr std::int64_t kSegmentBytesMax = 3'000'000'000;
+constexpr std::int64_t kDedupIdsMax = 10'000'000;
 
 template <std::int64_t Min, std::int64_t Max = std::numeric_limits<std::int64_t>::max()>
 bool is_between(const FieldValue& value) {
@@ -109,9 +110,10 @@ constexpr std::array kKeys = {
     queue_key("priority-ageing-ms", kMilliseconds, is_between<0, kMillisecondsMax>),
     queue_key("redeclare", "strict or adopt", is_redeclare),
     PolicyKey{"message-deduplication", true, true, false, Merge::First, true, kSwitch, is_switch},
-    PolicyKey{"cache-size", true, true, false, Merge::First, true, kCount, is_between<0>},
-    PolicyKey{"cache-ttl", true, true, false, Merge::First, true, kMilliseconds,
-              is_between<0, kMillisecondsMax>},
+    PolicyKey{"cache-size", true, true, false, Merge::First, true, "an integer of 1 to 10000000",
+              is_between<1, kDedupIdsMax>},
+    PolicyKey{"cache-ttl", true, true, false, Merge::First, true,
+              "milliseconds, an integer of 1 to 315360000000", is_between<1, kMillisecondsMax>},
     PolicyKey{"alternate-exchange", false, true, false, Merge::First, true, kText, is_name},
     PolicyKey{"delayed", false, true, false, Merge::First, true, kSwitch, is_switch},
     // Checked where the argument is, without effect on one node.

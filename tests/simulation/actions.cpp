@@ -166,6 +166,9 @@ void Client::provoke(Channel& channel) {
 // ----------------------------------------------------------------------------------
 
 void Client::publish(Channel& channel) {
+  if (dice_.chance(5)) {
+    if (const auto taken = ledger_.pick_taken(dice_)) publish_again(channel, *taken);
+  }
   std::vector<QueueNumber> queues = {0, 1};
   protocol::BasicPublish method;
   if (dice_.chance(25)) {
@@ -184,6 +187,17 @@ void Client::publish(Channel& channel) {
   if (channel.confirms) channel.unconfirmed.emplace(++channel.published, message);
   send(channel.number, method);
   send_content(channel.number, message);
+  if (ledger_.deduplicated(message) && dice_.chance(30)) publish_again(channel, message);
+}
+
+// Inside a transaction or not: what becomes of it makes no difference.
+void Client::publish_again(Channel& channel, std::uint64_t message) {
+  ledger_.publish_again(message);
+  if (channel.confirms) channel.unconfirmed.emplace(++channel.published, message);
+  protocol::BasicPublish method;
+  method.routing_key = ledger_.queue_name(kDedupQueue);
+  send(channel.number, method);
+  send_content(channel.number, message);
 }
 
 void Client::send_content(std::uint16_t channel, std::uint64_t message) {
@@ -196,6 +210,7 @@ void Client::send_content(std::uint16_t channel, std::uint64_t message) {
     properties.headers.emplace();
     properties.headers->add_int64(kGroupHeader, static_cast<std::int64_t>(group));
   }
+  if (ledger_.deduplicated(message)) properties.message_id = std::to_string(message);
   const Bytes encoded = properties.encode();
   const auto frame = [&](protocol::FrameType type, const Bytes& payload) {
     Bytes out(payload.size() + protocol::kFrameOverhead);

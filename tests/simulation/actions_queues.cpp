@@ -153,6 +153,7 @@ void Client::declare_shared() {
     protocol::Table arguments = arguments_of(ledger_.queue_priority_max(number));
     if (queue.name == kGroups) arguments.add("x-message-group-header", kGroupHeader);
     if (queue.name == kSingle) arguments.add_bool("x-single-active-consumer", true);
+    if (number == kDedupQueue) arguments.add_bool("x-message-deduplication", true);
     method.arguments = arguments.view();
     send(1, method);
   }

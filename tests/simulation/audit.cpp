@@ -92,6 +92,7 @@ StoredByQueue recovered(World& world) {
   const auto infos = world.queues();
   StoredByQueue stored;
   for (const persistence::RecoveredQueue& queue : world.vault().recover().queues) {
+    if (broker::part_of(queue.queue) == broker::QueuePart::Dedup) continue;
     const broker::QueueId id = broker::queue_of(queue.queue);
     const auto info = std::ranges::find(infos, id, &broker::QueueInfo::id);
     if (info != infos.end()) append(stored[info->name], messages_of(queue, *info));
@@ -118,6 +119,7 @@ StoredByQueue audit(World& world, const Ledger& ledger) {
             "queue " + std::to_string(static_cast<std::uint64_t>(id)) + " has gone, but is stored");
     const auto at = stored.find(info->name);
     require(at != stored.end(), info->name + " is transient, but is stored");
+    if (broker::part_of(queue.queue) == broker::QueuePart::Dedup) continue;
     append(at->second, messages_of(queue, *info));
   }
   for (const auto& [name, messages] : stored) ledger.check_stored(name, messages);

@@ -122,6 +122,7 @@ class Client {
   void open_channel();
   void close_channel();
   void publish(Channel& channel);
+  void publish_again(Channel& channel, std::uint64_t message);
   void send_content(std::uint16_t channel, std::uint64_t message);
   void settle(Channel& channel);
   void finish_settlement(Channel& channel, Held held, bool requeue);

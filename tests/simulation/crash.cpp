@@ -65,11 +65,13 @@ void World::crash(unsigned shards) {
   shards_.clear();
   vault_.crash(dice_, shards);
   start_engines(shards);
-  persistence::Recovery recovery = vault_.recover();
+  persistence::Recovery recovery = vault_.recover(0);  // as a server asks
   recovery.clean = false;
   std::vector<broker::Engine*> engines;
   for (const Shard& shard : shards_) engines.push_back(shard.engine.get());
-  const broker::RestoreResult result = broker::restore(engines, std::move(recovery));
+  const broker::RestoreResult result = broker::restore(
+      engines, std::move(recovery),
+      [this](broker::StoreId part, broker::Seq from) { return vault_.read(part, from, 1'000); });
   for (const std::string& error : result.errors) throw Violation("after a crash: " + error);
 }
 

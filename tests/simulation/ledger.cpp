@@ -64,6 +64,16 @@ std::uint64_t Ledger::publish(ChannelSerial channel, std::vector<QueueNumber> qu
   return message;
 }
 
+std::optional<std::uint64_t> Ledger::pick_taken(Dice& dice) const {
+  if (messages_.empty() || !queues_[kDedupQueue].durable) return std::nullopt;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const std::uint64_t message = dice.below(messages_.size());
+    const Published& published = messages_[message];
+    if (deduplicated(message) && published.confirmed && published.persistent) return message;
+  }
+  return std::nullopt;
+}
+
 // The number, then octets that depend on it: small, copied, referenced and cut into frames.
 std::vector<std::uint8_t> Ledger::body(std::uint64_t message) {
   std::size_t size = 8 + message % 30;
@@ -85,7 +95,9 @@ std::uint64_t Ledger::read_body(protocol::ByteView bytes) {
 
 void Ledger::confirmed(std::uint64_t message) {
   Published& published = messages_.at(message);
-  require(!published.confirmed, "message " + std::to_string(message) + " was confirmed twice");
+  require(published.confirms < published.times,
+          "message " + std::to_string(message) + " was confirmed more often than published");
+  ++published.confirms;
   published.confirmed = true;
   ++confirms_;
 }

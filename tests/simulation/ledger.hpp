@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -50,6 +51,9 @@ inline constexpr const char* kChanging = "sim.changing";  // a direct exchange, 
 // All that clients ever bind.
 const std::vector<routing::Binding>& possible_bindings();
 
+// The one shared queue that deduplicates, by the message's number.
+inline constexpr std::size_t kDedupQueue = 2;
+
 using ChannelSerial = std::uint64_t;  // 0: nobody
 using QueueNumber = std::size_t;
 
@@ -75,7 +79,9 @@ struct Published {
   bool open_transaction = false;
   bool persistent = false;
   unsigned priority = 0;
-  bool at_rest = false;  // it was where it belongs when everything was at rest for the last time
+  bool at_rest = false;   // it was where it belongs when everything was at rest for the last time
+  unsigned times = 1;     // that it was published, always the same
+  unsigned confirms = 0;  // one for each time
 };
 
 // A message as a queue gives it out or a store gives it back.
@@ -110,6 +116,13 @@ class Ledger {
   std::uint64_t publish(ChannelSerial channel, std::vector<QueueNumber> queues, bool transactional,
                         bool persistent, unsigned priority);
   unsigned priority(std::uint64_t message) const { return messages_[message].priority; }
+  // Again, as a publisher does that knows no better: nobody may get it for that.
+  void publish_again(std::uint64_t message) { ++messages_[message].times; }
+  // One that a queue has taken, whatever has happened since; nullopt if there is none.
+  std::optional<std::uint64_t> pick_taken(Dice& dice) const;
+  bool deduplicated(std::uint64_t message) const {
+    return messages_[message].queues == std::vector<QueueNumber>{kDedupQueue};
+  }
   bool persistent(std::uint64_t message) const { return messages_[message].persistent; }
   // In how many stored queues that stay it must be.
   std::size_t stored_copies(std::uint64_t message) const;

@@ -20,7 +20,8 @@ persistence::QueueId owner_of(broker::StoreId part) {
 template <class Visit>
 void for_each_enqueue(const persistence::WriteBatch& batch, Visit&& visit) {
   for (const persistence::Record& record : batch.records()) {
-    if (const auto* enqueue = std::get_if<Enqueue>(&record))
+    const auto* enqueue = std::get_if<Enqueue>(&record);
+    if (enqueue != nullptr && broker::part_of(enqueue->queue) != broker::QueuePart::Dedup)
       visit(Ledger::read_body(enqueue->message->body()), owner_of(enqueue->queue));
   }
 }
@@ -182,8 +183,9 @@ bool Vault::defines_queue(const std::string& name) {
   });
 }
 
-persistence::Recovery Vault::recover() {
+persistence::Recovery Vault::recover(std::size_t head_bytes_max) {
   persistence::Recovery recovery;
+  recovery.head_bytes_max = head_bytes_max;
   require(store_.recover(recovery).ok(), "the store does not recover");
   return recovery;
 }

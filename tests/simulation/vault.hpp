@@ -58,7 +58,9 @@ class Vault {
     return at != messages_.end() && at->second.durable > 0;
   }
   bool defines_queue(const std::string& name);
-  persistence::Recovery recover();
+  persistence::Recovery recover(std::size_t head_bytes_max = std::size_t{1} << 60);
+  persistence::Fetched read(persistence::QueueId queue, persistence::Seq from,
+                            std::size_t bytes_max);
   std::uint64_t stored_count() const { return stored_; }
   std::uint64_t fetch_count() const { return fetches_; }
   std::uint64_t paged_out_count() const { return paged_out_; }
@@ -88,8 +90,6 @@ class Vault {
 
   broker::ShardMessage answer(Read asked);
   broker::ShardMessage answer(PageOut page_out);
-  persistence::Fetched read(persistence::QueueId queue, persistence::Seq from,
-                            std::size_t bytes_max);
   using Counts = std::vector<std::size_t>;  // of batches from the front, by line
   // The least that is not less than `counts` and tears no transaction; nullopt if there is none.
   std::optional<Counts> whole(Counts counts) const;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "broker/auth/builtin_authenticator.hpp"
+#include "broker/auth/sha256.hpp"
 #include "broker/auth/static_authenticator.hpp"
 
 namespace harrier::broker {
@@ -21,6 +22,14 @@ TEST(IsLoopback, C036) {
         "127.evil.example", "fe80::1", "localhost"}) {
     EXPECT_FALSE(is_loopback(address)) << address;
   }
+}
+
+TEST(Sha256, IsThatOfTheStandard) {
+  const auto hash = sha256("abc");
+  EXPECT_EQ(hash.front(), 0xba);
+  EXPECT_EQ(hash[1], 0x78);
+  EXPECT_EQ(hash.back(), 0xad);
+  EXPECT_NE(sha256(""), hash);
 }
 
 TEST(EqualInConstantTime, IsEquality) {

@@ -57,7 +57,11 @@ class RecoveryTest : public testing::Test {
   RestoreResult restore_from(Recovery recovery) {
     std::vector<Engine*> engines;
     for (const auto& engine : engines_) engines.push_back(engine.get());
-    return restore(engines, std::move(recovery));
+    return restore(engines, std::move(recovery), [this](StoreId part, Seq from) {
+      persistence::Fetched page;
+      store_.fetch(part, from, 1'000, [&](persistence::Fetched read) { page = std::move(read); });
+      return page;
+    });
   }
 
   // The broker stops and starts again with this many shards.
