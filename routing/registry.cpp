@@ -93,7 +93,7 @@ struct RemoveBinding {
 }  // namespace
 
 void check_binding(const Exchange& source, const Binding& binding, const QueueEntry* queue) {
-  switch (source.type) {
+  switch (routing_type(source)) {
     case ExchangeType::Headers:
       parse_x_match(binding.arguments);
       break;
@@ -111,6 +111,7 @@ void check_binding(const Exchange& source, const Binding& binding, const QueueEn
     case ExchangeType::MessageDeduplication:
     case ExchangeType::ModulusHash:
     case ExchangeType::Random:
+    case ExchangeType::Delayed:
       break;
   }
 }
@@ -131,6 +132,7 @@ struct Registry::Impl {
     ++data.version;
   }
 
+  // By one of the same name and id.
   void replace(std::shared_ptr<const Exchange> changed) {
     begin_change();
     data.exchanges_by_name.erase(changed->name);
@@ -276,8 +278,8 @@ void Registry::add_queue(QueueEntry queue) {
   auto ref = Ref<QueueNode>::adopt(node);
   node->entry = std::move(queue);
   impl_->data.queues_by_name.insert(ref);
+  if (!node->entry.hidden) ++impl_->queue_count;
   impl_->data.queues.insert(std::move(ref));
-  ++impl_->queue_count;
 }
 
 bool Registry::set_alternate(std::string_view name, std::optional<std::string> alternate) {
@@ -286,6 +288,16 @@ bool Registry::set_alternate(std::string_view name, std::optional<std::string> a
   if (exchange->alternate == alternate) return false;
   auto changed = std::make_shared<Exchange>(*exchange);
   changed->alternate = std::move(alternate);
+  impl_->replace(std::move(changed));
+  return true;
+}
+
+bool Registry::set_delay_queue(std::string_view name, QueueId queue) {
+  const Exchange* exchange = find_exchange(name);
+  HARRIER_CHECK(exchange != nullptr);
+  if (exchange->delay_queue == queue) return false;
+  auto changed = std::make_shared<Exchange>(*exchange);
+  changed->delay_queue = queue;
   impl_->replace(std::move(changed));
   return true;
 }
@@ -334,11 +346,11 @@ Removed Registry::remove_queue(std::string_view name) {
   std::vector<ExchangeId> doomed;
   const QueueId id = queue->id;
   const std::string own_name = queue->name;  // `name` may point into what goes
+  if (!queue->hidden) --impl_->queue_count;
   impl_->remove_bindings_to(Destination(id), removed, doomed);
   impl_->owned_queues.erase({queue->owner, id});
   impl_->data.queues_by_name.erase(own_name);
   impl_->data.queues.erase(id);
-  --impl_->queue_count;
   impl_->erase_doomed(doomed, removed);
   return removed;
 }

@@ -58,6 +58,9 @@ class Registry {
   void set_arguments(std::string_view queue, protocol::Table arguments);
   // The same as set_alternate() for what is deduplicated.
   bool set_dedup(std::string_view exchange, DedupRule rule);
+  // Where messages wait that ask for it; 0: they do not any more. The same preconditions and
+  // result.
+  bool set_delay_queue(std::string_view exchange, QueueId queue);
 
   // Preconditions: the name exists. Bindings from and to it go too, and so on upstream (C-173,
   // C-190, C-191).
@@ -77,7 +80,7 @@ class Registry {
   void for_each_binding(
       const std::function<void(const Binding&)>& visit) const;  // without the implicit ones (C-187)
   std::size_t binding_count() const;
-  std::size_t queue_count() const;
+  std::size_t queue_count() const;  // without hidden ones
 
  private:
   struct Impl;

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "protocol/check.hpp"
+#include "routing/delay.hpp"
 #include "routing/route_cache.hpp"
 #include "routing/scratch_set.hpp"
 #include "routing/topology_data.hpp"
@@ -93,7 +94,8 @@ namespace {
 std::size_t match_default(const TopologyData& data, const RouteRequest& request,
                           std::vector<Destination>& found) {
   const auto match = [&](std::string_view key) {
-    if (const QueueEntry* queue = data.find_queue(key)) found.emplace_back(queue->id);
+    const QueueEntry* queue = data.find_queue(key);
+    if (queue != nullptr && !queue->hidden) found.emplace_back(queue->id);
   };
   match(request.routing_key);
   for (const std::string& key : request.extra_keys) match(key);
@@ -119,6 +121,14 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
     pending.pop_back();
     HARRIER_CHECK(node != nullptr);  // bindings go with the exchanges they lead to
     found.clear();
+    if (node->definition->delay_queue != QueueId{}) {
+      by_key_alone = false;
+      if (request.delays && is_held(request.headers)) {
+        out.push_back(node->definition->delay_queue);
+        ++sets;
+        continue;
+      }
+    }
     if (node->definition->name.empty()) {
       sets += match_default(data, request, found);
     } else {
@@ -151,10 +161,10 @@ void Router::route(const Topology& topology, const RouteRequest& request,
   const TopologyData& data = topology.data();
   const Exchange& exchange = *request.exchange;
   // The default exchange is one look-up anyway; what depends on more than the key is not cached.
-  const bool cacheable = request.extra_keys.empty() && !exchange.name.empty() &&
-                         exchange.type != ExchangeType::Headers &&
-                         exchange.type != ExchangeType::Random &&
-                         exchange.type != ExchangeType::LocalRandom;
+  const bool cacheable =
+      request.extra_keys.empty() && !exchange.name.empty() && exchange.delay_queue == QueueId{} &&
+      exchange.type != ExchangeType::Headers && exchange.type != ExchangeType::Random &&
+      exchange.type != ExchangeType::LocalRandom;
   if (!cacheable) return impl_->resolve(data, request, out);
   const RouteCache::Key key{data.registry, data.version, exchange.id, request.routing_key};
   if (const std::vector<QueueId>* known = impl_->cache.find(key)) {

@@ -24,6 +24,7 @@ struct RouteRequest {
   std::span<const std::string> extra_keys;  // CC and BCC
   protocol::TableView headers;              // looked at by headers exchanges and hash-header
   protocol::PropertiesView properties{};    // looked at by hash-property
+  bool delays = true;                       // where it asks for that; false once it has waited
 };
 
 class Router {
@@ -34,7 +35,8 @@ class Router {
 
   // Replaces `out` by the ids of every queue that gets a copy, each once (C-188, C-198), following
   // exchange-to-exchange bindings (cycles end, C-189) and, where an exchange yields no destination
-  // at all, its alternate exchange (C-200). Empty: unroutable.
+  // at all, its alternate exchange (C-200). Where an exchange delays what asks for it, it yields
+  // nothing but the queue where it waits. Empty: unroutable.
   void route(const Topology& topology, const RouteRequest& request, std::vector<QueueId>& out);
 
  private:

@@ -4,12 +4,14 @@
 #include <array>
 #include <utility>
 
+#include "protocol/error.hpp"
+#include "routing/delay.hpp"
 #include "routing/topology_data.hpp"
 
 namespace harrier::routing {
 namespace {
 
-constexpr std::array<std::pair<ExchangeType, std::string_view>, 9> kTypeNames{{
+constexpr std::array<std::pair<ExchangeType, std::string_view>, 10> kTypeNames{{
     {ExchangeType::Direct, "direct"},
     {ExchangeType::Fanout, "fanout"},
     {ExchangeType::Topic, "topic"},
@@ -19,7 +21,28 @@ constexpr std::array<std::pair<ExchangeType, std::string_view>, 9> kTypeNames{{
     {ExchangeType::Random, "x-random"},
     {ExchangeType::LocalRandom, "x-local-random"},
     {ExchangeType::MessageDeduplication, "x-message-deduplication"},
+    {ExchangeType::Delayed, "x-delayed-message"},
 }};
+
+[[noreturn]] void refuse(std::string text) {
+  throw protocol::AmqpError(protocol::ReplyCode::PreconditionFailed, std::move(text));
+}
+
+// Throws for what no exchange can wrap (C-510).
+ExchangeType wrapped_type(protocol::TableView arguments) {
+  const auto value = arguments.find(kDelayedTypeArgument);
+  const auto text = value ? value->as_text() : std::nullopt;
+  const auto type = text ? parse_exchange_type(*text) : std::nullopt;
+  if (!type) {
+    refuse("Invalid argument, '" + std::string(kDelayedTypeArgument) +
+           "' must be an existing exchange type");
+  }
+  if (*type == ExchangeType::Delayed) {
+    refuse("Invalid argument, '" + std::string(name(*type)) + "' can't be used for '" +
+           std::string(kDelayedTypeArgument) + "'");
+  }
+  return *type;
+}
 
 }  // namespace
 
@@ -37,7 +60,12 @@ std::optional<ExchangeType> parse_exchange_type(std::string_view name) {
   return std::nullopt;
 }
 
+ExchangeType routing_type(const Exchange& exchange) {
+  return exchange.type == ExchangeType::Delayed ? wrapped_type(exchange.arguments) : exchange.type;
+}
+
 void check_type_arguments(ExchangeType type, protocol::TableView arguments) {
+  if (type == ExchangeType::Delayed) type = wrapped_type(arguments);
   if (type == ExchangeType::ConsistentHash) parse_hash_source(arguments);
 }
 
@@ -59,6 +87,8 @@ Matcher make_matcher(ExchangeType type, protocol::TableView arguments) {
     case ExchangeType::Random:
     case ExchangeType::LocalRandom:
       return RandomMatcher{};
+    case ExchangeType::Delayed:
+      return make_matcher(wrapped_type(arguments), arguments);
   }
   return DirectMatcher{};
 }

@@ -28,11 +28,12 @@ enum class ExchangeType : std::uint8_t {
   ModulusHash,
   Random,
   LocalRandom,
-  MessageDeduplication  // a fanout exchange that always deduplicates
+  MessageDeduplication,  // a fanout exchange that always deduplicates
+  Delayed,               // routes as the type that its arguments name
 };
 std::string_view name(ExchangeType type);  // "direct"
 std::optional<ExchangeType> parse_exchange_type(std::string_view name);
-// Throws AmqpError 406 for arguments of an exchange that its type refuses (C-502).
+// Throws AmqpError 406 for arguments of an exchange that its type refuses (C-502, C-510).
 void check_type_arguments(ExchangeType type, protocol::TableView arguments);
 
 // For how long an id counts that a publisher gave a message (broker/core/deduplication.hpp).
@@ -53,7 +54,11 @@ struct Exchange {
   protocol::Table arguments;
   std::optional<std::string> alternate;  // name of the alternate exchange; need not exist (C-203)
   DedupRule dedup{};                     // of all that is published to it
+  QueueId delay_queue{};  // where messages wait that ask for it; 0: they do not (conformance 8.15)
 };
+
+// The type by which it routes, which is not always the one that it was declared with (C-514).
+ExchangeType routing_type(const Exchange& exchange);
 
 // What routing and every shard may know of a queue; its contents belong to one shard (broker/core).
 struct QueueEntry {
@@ -61,6 +66,7 @@ struct QueueEntry {
   std::string name;
   bool durable = false;
   bool auto_delete = false;
+  bool hidden = false;      // an exchange's own: nobody gets there by its name
   std::uint64_t owner = 0;  // connection that holds it exclusively; 0 = not exclusive
   protocol::Table arguments;
 };

@@ -267,7 +267,7 @@ constexpr Rule kRules[] = {
     {"x-delivery-rate", kClassic | kQuorum, [](Arg a, Out s) { s.delivery_rate = a.count(1); }},
     {"x-consumer-disconnected-timeout", kQuorum,
      [](Arg a, Out s) { s.consumer_disconnected_timeout_ms = a.count(); }},
-    {"x-delayed-retry-type", kQuorum,
+    {"x-delayed-retry-type", kClassic | kQuorum,
      [](Arg a, Out s) {
        s.delayed_retry = a.choice<DelayedRetry>({{"disabled", DelayedRetry::Disabled},
                                                  {"all", DelayedRetry::All},
@@ -275,8 +275,19 @@ constexpr Rule kRules[] = {
                                                  {"returned", DelayedRetry::Returned}},
                                                 "invalid_delayed_retry_type");
      }},
-    {"x-delayed-retry-min", kQuorum, [](Arg a, Out s) { s.delayed_retry_min_ms = a.count(); }},
-    {"x-delayed-retry-max", kQuorum, [](Arg a, Out s) { s.delayed_retry_max_ms = a.count(); }},
+    {"x-delayed-retry-min", kClassic | kQuorum,
+     [](Arg a, Out s) { s.delayed_retry_min_ms = a.count(); }},
+    {"x-delayed-retry-max", kClassic | kQuorum,
+     [](Arg a, Out s) { s.delayed_retry_max_ms = a.count(); }},
+    {"x-delayed-retry-strategy", kClassic | kQuorum,
+     [](Arg a, Out s) {
+       s.retry_strategy = a.choice<RetryStrategy>({{"fixed", RetryStrategy::Fixed},
+                                                   {"linear", RetryStrategy::Linear},
+                                                   {"exponential", RetryStrategy::Exponential}},
+                                                  "invalid_delayed_retry_strategy");
+     }},
+    {"x-delayed-retry-jitter", kClassic | kQuorum,
+     [](Arg a, Out s) { s.retry_jitter_percent = static_cast<int>(a.integer(0, 100)); }},
     {kDedupKey, kClassic | kQuorum,
      [](Arg a, Out s) { s.dedup.ids_max = a.boolean() ? kDedupIdsDefault : 0; }},
     // After the one before: a size alone deduplicates nothing.

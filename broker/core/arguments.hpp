@@ -25,6 +25,7 @@ std::string_view module_name(QueueType type);  // "rabbit_quorum_queue" in texts
 enum class Overflow : std::uint8_t { DropHead, RejectPublish, RejectPublishDlx, BlockPublisher };
 enum class DeadLetterStrategy : std::uint8_t { AtMostOnce, AtLeastOnce };
 enum class DelayedRetry : std::uint8_t { Disabled, All, Failed, Returned };
+enum class RetryStrategy : std::uint8_t { Fixed, Linear, Exponential };
 enum class LeaderLocator : std::uint8_t { ClientLocal, Balanced, Random, LeastLeaders, MinMasters };
 
 // Ten years, the longest x-message-ttl, x-expires and expiration.
@@ -65,6 +66,8 @@ struct QueueSettings {
   std::optional<DelayedRetry> delayed_retry;
   std::optional<std::int64_t> delayed_retry_min_ms;
   std::optional<std::int64_t> delayed_retry_max_ms;
+  std::optional<RetryStrategy> retry_strategy;
+  std::optional<int> retry_jitter_percent;
   routing::DedupRule dedup{};             // x-message-deduplication
   std::optional<std::int64_t> max_age_s;  // streams
   std::optional<std::int64_t> stream_segment_bytes_max;

@@ -141,6 +141,7 @@ class Channel {
 
   // channel_queue.cpp
   const routing::QueueEntry& existing_queue(std::string_view name);  // 404, 405
+  const routing::QueueEntry& known_queue(std::string_view name);     // also one that is hidden
   std::string named_queue(std::string_view name) const;  // "" = the last declared one (C-245)
   void refuse_stream(const routing::QueueEntry& queue, std::string_view method) const;  // 540
   bool is_other_owners(const routing::QueueEntry& queue) const;

@@ -23,7 +23,7 @@ void Channel::on(const protocol::BasicNack& method) {
 }
 
 void Channel::on(const protocol::BasicReject& method) {
-  settle_tags(method.delivery_tag, false, method.requeue ? Outcome::Requeue : Outcome::Discard);
+  settle_tags(method.delivery_tag, false, method.requeue ? Outcome::Fail : Outcome::Discard);
 }
 
 void Channel::settle_tags(std::uint64_t tag, bool multiple, Outcome outcome) {

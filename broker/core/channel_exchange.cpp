@@ -94,7 +94,7 @@ void Channel::need_source(const routing::Binding& binding) {
   if (!access.restricted()) return;
   access.need_exchange(Right::Read, binding.source);
   const routing::Exchange* source = session_.vhost().topology->find_exchange(binding.source);
-  if (source != nullptr && source->type == routing::ExchangeType::Topic)
+  if (source != nullptr && routing::routing_type(*source) == routing::ExchangeType::Topic)
     access.need_topic(Right::Read, binding.source, binding.routing_key);
 }
 

@@ -71,7 +71,8 @@ void Channel::check_properties(const protocol::Publish& publish,
                         publish.bad_sender_selected_header + "\"," +
                         publish.bad_sender_selected_type + "}");
   }
-  if (session_.access().restricted() && exchange.type == routing::ExchangeType::Topic) {
+  if (session_.access().restricted() &&
+      routing::routing_type(exchange) == routing::ExchangeType::Topic) {
     need_topics(publish);
   }
   if (properties.has(protocol::kUserId)) {

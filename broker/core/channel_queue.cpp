@@ -34,6 +34,13 @@ protocol::Table arguments_of(const protocol::QueueDeclare& method, std::string_v
 }  // namespace
 
 const routing::QueueEntry& Channel::existing_queue(std::string_view name) {
+  const routing::QueueEntry& queue = known_queue(name);
+  if (queue.hidden)
+    throw AmqpError(ReplyCode::AccessRefused, hidden_text(queue.name, session_.vhost().name));
+  return queue;
+}
+
+const routing::QueueEntry& Channel::known_queue(std::string_view name) {
   const VhostView& vhost = session_.vhost();
   const routing::QueueEntry* queue = vhost.topology->find_queue(name);
   if (queue == nullptr)
@@ -186,7 +193,7 @@ bool Channel::cannot_fail(const routing::Binding& binding) const {
   const routing::QueueEntry* queue = changes_.declared(binding.destination);
   if (queue == nullptr) queue = topology.find_queue(binding.destination);
   if (source == nullptr || queue == nullptr || changes_.deletes_any()) return false;
-  if (binding.source.empty() || is_other_owners(*queue)) return false;
+  if (binding.source.empty() || is_other_owners(*queue) || queue->hidden) return false;
   try {
     routing::check_binding(*source, binding, queue);
   } catch (const AmqpError&) {
@@ -199,7 +206,7 @@ bool Channel::cannot_fail(const DeleteQueue& deletion) const {
   if (deletion.if_unused || deletion.if_empty) return false;
   if (changes_.declared(deletion.name) != nullptr || changes_.deletes(deletion.name)) return false;
   const routing::QueueEntry* queue = session_.vhost().topology->find_queue(deletion.name);
-  return queue != nullptr && !is_other_owners(*queue);
+  return queue != nullptr && !is_other_owners(*queue) && !queue->hidden;
 }
 
 void Channel::declare_at_control(routing::QueueEntry wanted, const protocol::Table& arguments,
@@ -289,7 +296,7 @@ void Channel::send_ok(const OutstandingChanges::Change& change) {
 
 void Channel::declare_passive(const std::string& name, bool nowait) {
   session_.access().need_some("queue", name);
-  const QueueId id = existing_queue(name).id;
+  const QueueId id = known_queue(name).id;
   answer_declared(name, id, nowait, [this, name] {
     throw AmqpError(ReplyCode::NotFound, "no " + in_vhost("queue", name, session_.vhost().name));
   });

@@ -59,6 +59,10 @@ std::string locked_text(std::string_view queue, std::string_view vhost) {
          "of the original declaration.";
 }
 
+std::string hidden_text(std::string_view queue, std::string_view vhost) {
+  return subject("queue", queue, vhost) + " is where its exchange keeps messages, and its alone";
+}
+
 void check_redeclaration(const routing::QueueEntry& existing, const routing::QueueEntry& wanted,
                          protocol::TableView arguments, std::string_view vhost) {
   if (existing.owner != wanted.owner)
@@ -136,8 +140,10 @@ Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
     if (wanted.durable) engine_.record(define(vhost.name, wanted));
     if (!wanted.alternate) change.exchange.alternate = alternate_by_policy(vhost, wanted.name);
     change.exchange.dedup = dedup_of(vhost, wanted);
+    const std::string name = wanted.name;
     vhost.registry.add_exchange(std::move(change.exchange));
     vhost.changed = true;
+    if (is_delaying(vhost, *vhost.registry.find_exchange(name))) begin_delays(vhost, name);
   }
   return Done{};
 }
@@ -151,6 +157,7 @@ Control::Result Control::handle(Vhost& vhost, DeleteExchange& change) {
   const routing::Exchange& exchange = *vhost.registry.find_exchange(change.name);
   if (exchange.durable) engine_.record(forget(vhost.name, exchange));
   forget_removed(vhost, vhost.registry.remove_exchange(change.name), {});
+  drop_delays(vhost, change.name);
   vhost.changed = true;
   return Done{};
 }
@@ -208,6 +215,8 @@ Control::Result Control::handle(Vhost& vhost, Bind& change) {
   if (queue != nullptr && is_foreign(*queue, change.connection)) {
     return Refused{ReplyCode::ResourceLocked, locked_text(queue->name, vhost.name)};
   }
+  if (queue != nullptr && queue->hidden)
+    return Refused{ReplyCode::AccessRefused, hidden_text(queue->name, vhost.name)};
   if (change.unbind) {
     const routing::Removed removed = vhost.registry.unbind(binding);
     vhost.changed = vhost.changed || !removed.bindings.empty();
@@ -246,10 +255,11 @@ void Control::remove_queue(Vhost& vhost, const routing::QueueEntry& queue) {
 
 // Bindings of a transient queue were never stored; of the others the store may be told once too
 // often.
-void Control::forget_removed(const Vhost& vhost, const routing::Removed& removed,
+void Control::forget_removed(Vhost& vhost, const routing::Removed& removed,
                              std::string_view transient_queue) {
   for (const routing::Exchange& exchange : removed.exchanges) {
     if (exchange.durable) engine_.record(forget(vhost.name, exchange));
+    drop_delays(vhost, exchange.name);
   }
   for (const routing::Binding& binding : removed.bindings) {
     const bool transient =
@@ -268,6 +278,10 @@ void Control::delete_queue(Vhost& vhost, const ReplyTo& to, const DeleteQueue& c
   }
   if (is_foreign(*queue, change.connection)) {
     answer_when_seen(to, Refused{ReplyCode::ResourceLocked, locked_text(queue->name, vhost.name)});
+    return;
+  }
+  if (queue->hidden) {
+    answer_when_seen(to, Refused{ReplyCode::AccessRefused, hidden_text(queue->name, vhost.name)});
     return;
   }
   DropQueue how;

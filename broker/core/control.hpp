@@ -27,6 +27,7 @@ namespace harrier::broker {
 class Engine;
 
 std::string locked_text(std::string_view queue, std::string_view vhost);  // C-218
+std::string hidden_text(std::string_view queue, std::string_view vhost);
 // For declaring a queue again, in the order of C-217; throws AmqpError. `wanted` has flags and
 // owner, no arguments.
 void check_redeclaration(const routing::QueueEntry& existing, const routing::QueueEntry& wanted,
@@ -106,9 +107,14 @@ class Control {
                       DropQueue how, bool counts);
   void delete_queue(Vhost& vhost, const ReplyTo& to, const DeleteQueue& change);
   // What a change took with it, out of the store as well.
-  void forget_removed(const Vhost& vhost, const routing::Removed& removed,
+  void forget_removed(Vhost& vhost, const routing::Removed& removed,
                       std::string_view transient_queue);
   void remove_queue(Vhost& vhost, const routing::QueueEntry& queue);
+  // control_delays.cpp: the queues where exchanges delay messages.
+  static bool is_delaying(const Vhost& vhost, const routing::Exchange& exchange);
+  void begin_delays(Vhost& vhost, const std::string& exchange);
+  void update_delays(Vhost& vhost);
+  void drop_delays(Vhost& vhost, const std::string& exchange);
   QueueId new_queue_id(ShardId shard);
   void answer_when_seen(const ReplyTo& to, Result result, std::function<void()> then = nullptr);
 
@@ -141,6 +147,7 @@ class Control {
   bool users_changed_ = false;
   std::shared_ptr<const UserDirectory> directory_;  // null: nobody has defined a user
   std::map<ParameterName, protocol::Table> parameters_;
+  std::uint64_t delay_queues_made_ = 0;      // for their placement
   std::uint64_t declared_by_operators_ = 0;  // queues, for their placement
   std::uint64_t next_queue_ = 1;       // an id is this times the number of shards, and the shard
   std::uint64_t queue_ids_below_ = 0;  // the store knows that these may have been given

@@ -149,7 +149,7 @@ AuthenticatorPtr Control::make_authenticator() {
 // ---- policies ----
 
 EffectivePolicyPtr Control::match(Vhost& vhost, const routing::QueueEntry& queue) {
-  if (vhost.policies.empty()) return nullptr;
+  if (vhost.policies.empty() || queue.hidden) return nullptr;
   EffectivePolicyPtr found =
       vhost.policies.of_queue(queue.name, read_queue_settings(queue.arguments).type);
   if (found) vhost.queue_policies[queue.id] = found;
@@ -168,7 +168,7 @@ std::optional<std::string> Control::alternate_by_policy(const Vhost& vhost,
 routing::DedupRule Control::dedup_of(const Vhost& vhost, const routing::Exchange& exchange) {
   const EffectivePolicyPtr found =
       vhost.policies.empty() ? nullptr : vhost.policies.of_exchange(exchange.name);
-  return exchange_dedup(exchange.type, exchange.arguments,
+  return exchange_dedup(routing::routing_type(exchange), exchange.arguments,
                         found ? found->definition.view() : protocol::TableView());
 }
 
@@ -199,6 +199,7 @@ void Control::match_all(Vhost& vhost, const std::function<void(ApplyPolicy)>& te
     if (vhost.registry.set_alternate(exchange, std::move(alternate))) vhost.changed = true;
     if (vhost.registry.set_dedup(exchange, dedup)) vhost.changed = true;
   }
+  update_delays(vhost);
 }
 
 // ---- limits ----

@@ -131,6 +131,15 @@ std::string_view name(DeathReason reason) {
   return "";
 }
 
+std::vector<std::string> sender_selected_keys(const protocol::Message& message) {
+  const PropertiesView properties = message.properties();
+  const protocol::PrivateHeaders hidden = protocol::read_private_headers(properties);
+  std::vector<std::string> keys;
+  if (!hidden.keys_replaced) keys = cc_keys(properties.headers());
+  keys.insert(keys.end(), hidden.bcc.begin(), hidden.bcc.end());
+  return keys;
+}
+
 DeadLetter DeadLetters::letter(const protocol::Message& message, DeathReason reason,
                                Millis unix_ms) const {
   const PropertiesView properties = message.properties();

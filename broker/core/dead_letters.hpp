@@ -27,8 +27,13 @@ struct DeadLetter {
   protocol::MessagePtr message;          // exchange and routing key are those it is published with
   std::vector<std::string> extra_keys;   // CC and BCC, if they still count
   std::vector<std::string> queues_past;  // none of them gets it again: the cycle ends (C-431)
+  // Of a message that has waited: the exchange that delayed it, and routes it now.
+  std::optional<std::string> delayed_by{};
   bool leaves_store = false;  // what takes it off the store is in the write batch of this turn
 };
+
+// The further routing keys of a message, shown and not shown, if they still count (C-430).
+std::vector<std::string> sender_selected_keys(const protocol::Message& message);
 
 class DeadLetters {
  public:

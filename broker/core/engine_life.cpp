@@ -29,7 +29,9 @@ void Engine::send_dead_letter(const DeadLetter& letter) {
   const routing::TopologyPtr topology = vhost->topology;
   const protocol::Message& message = *letter.message;
   routing::RouteRequest request;
-  request.exchange = topology->find_exchange(message.exchange());
+  request.exchange =
+      topology->find_exchange(letter.delayed_by ? *letter.delayed_by : message.exchange());
+  request.delays = !letter.delayed_by;
   if (request.exchange == nullptr) return;
   request.routing_key = message.routing_key();
   request.extra_keys = letter.extra_keys;

@@ -151,7 +151,7 @@ void Engine::on(CountQueue& m, ShardId) {
     reply(m.reply, QueueMissing{});
   } else {
     queue->touch(*this);  // a declaration asks (C-224)
-    reply(m.reply, Counted{queue->ready_count(), queue->consumer_count()});
+    reply(m.reply, Counted{queue->shown_count(), queue->consumer_count()});
   }
 }
 

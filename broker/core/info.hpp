@@ -19,6 +19,8 @@ struct QueueInfo {
   std::string vhost;
   std::string name;
   std::uint64_t messages_ready = 0;
+  std::uint64_t messages_delayed = 0;         // that wait until they are due
+  std::uint64_t delayed_in_memory = 0;        // of them, those that are in memory
   std::vector<std::uint64_t> ready_by_level;  // of a queue with priorities, from level 0 on
   std::uint64_t messages_paged = 0;           // ready ones that are in the store only
   std::uint64_t resident_bytes = 0;           // memory of ready ones that are in the store too

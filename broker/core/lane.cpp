@@ -48,7 +48,8 @@ std::vector<persistence::StoredMessage> Lane::cut_piece(std::uint64_t window_byt
 void Lane::purge(Seq next_seq, Outlet& outlet) {
   while (!ready.empty()) {
     const Ready gone = ready.pop();
-    if (backlog.is_stored(*gone.message)) outlet.record(persistence::Settle{part, gone.seq});
+    if (backlog.is_stored(*gone.message))
+      outlet.record(persistence::Settle{part_at(gone.seq), gone.seq});
   }
   if (expiry) expiry->cleared();
   const Backlog::Cleared behind = backlog.clear(next_seq);

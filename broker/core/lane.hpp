@@ -35,6 +35,10 @@ class Lane {
   Backlog backlog;
   std::unique_ptr<Expiry> expiry;  // null: nothing in the queue has ever had a time to live
 
+  // Where the store has it: a message that has waited for a retry stays where it waited.
+  StoreId part_at(Seq seq) const {
+    return is_delayed_position(seq) ? store_id(queue_of(part), QueuePart::Delayed) : part;
+  }
   bool empty() const { return ready.empty() && backlog.empty(); }
   std::uint64_t count() const { return ready.size() + backlog.count(); }
   bool head_is_away() const { return ready.empty() && !backlog.empty(); }

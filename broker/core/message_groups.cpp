@@ -63,7 +63,7 @@ void MessageGroups::look_through(const ReadyList& ready) {
 
 void MessageGroups::waits(const Ready& ready) {
   const std::uint32_t index = bucket_of(*ready.message);
-  waiting_.emplace(index, ready.seq);
+  waiting_.emplace(index, rank_of(ready.seq));
   relist(index);
 }
 
@@ -229,12 +229,12 @@ QueueConsumer* MessageGroups::claimant(std::uint32_t index, ConsumerRoster& rost
 }
 
 MessageGroups::Pick MessageGroups::take(Heads::const_iterator head, QueueConsumer& consumer) {
-  const auto [lane, seq, index] = *head;
+  const auto [lane, rank, index] = *head;
   if (index != kLoose && lane == kNobody) own(index, consumer.slot);
-  waiting_.erase({index, seq});
+  waiting_.erase({index, rank});
   relist(index);
   touch(consumer.slot);  // it may have more
-  return {&consumer, seq};
+  return {&consumer, rank_of(rank)};
 }
 
 std::optional<MessageGroups::Pick> MessageGroups::pick(ConsumerRoster& roster) {
@@ -254,16 +254,16 @@ std::optional<MessageGroups::Pick> MessageGroups::pick(ConsumerRoster& roster) {
 std::optional<Seq> MessageGroups::pick_for_get(std::optional<std::uint32_t> slot) {
   auto best = heads_.end();
   for (auto at = heads_.begin(); at != heads_.end(); ++at) {
-    const auto [lane, seq, index] = *at;
+    const auto [lane, rank, index] = *at;
     if (lane == kBlocked) continue;
     const bool may = lane == kNobody || lane == slot || buckets_[index].unsettled == 0;
-    if (may && (best == heads_.end() || seq < std::get<1>(*best))) best = at;
+    if (may && (best == heads_.end() || rank < std::get<1>(*best))) best = at;
   }
   if (best == heads_.end()) return std::nullopt;
-  const auto [lane, seq, index] = *best;
-  waiting_.erase({index, seq});
+  const auto [lane, rank, index] = *best;
+  waiting_.erase({index, rank});
   relist(index);
-  return seq;
+  return rank_of(rank);
 }
 
 void MessageGroups::lend(const protocol::Message& message, std::uint32_t slot) {

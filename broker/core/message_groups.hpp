@@ -83,7 +83,7 @@ class MessageGroups {
     bool moving = false;  // the owner gets no more of it, and loses it when it has settled all
     bool lent = false;    // to basic.get: nobody's when all is settled
     std::uint32_t lane = kBlocked;  // where its head is listed, and which that is; 0: it is not
-    Seq head = 0;
+    Seq head = 0;                   // its rank; 0: nothing waits
   };
   struct Member {
     std::uint32_t buckets = 0;  // that it owns
@@ -108,7 +108,7 @@ class MessageGroups {
   const std::string header_;
   std::uint32_t unsettled_max_ = kUnlimited;
   std::vector<Bucket> buckets_;
-  std::set<std::pair<std::uint32_t, Seq>> waiting_;  // bucket, position
+  std::set<std::pair<std::uint32_t, Seq>> waiting_;  // bucket, rank_of(position)
   Heads heads_;                                      // the first that waits of each bucket
   std::unordered_map<std::uint32_t, Member> members_;
   std::deque<std::uint32_t> touched_;

@@ -18,6 +18,8 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
       main_(entry_.id, 0, entry_.durable, residents != nullptr),
       residents_(residents),
       roster_(limits) {
+  if (is_hidden_queue(entry_.name))
+    exchange_ = std::make_unique<DelayedExchange>(vhost_, entry_.name, delayed());
   const QueueSettings settings = read_queue_settings(entry_.arguments.view());
   if (settings.type == QueueType::Stream)
     stream_ = std::make_unique<Stream>(entry_, vhost_, limits, residents_);
@@ -36,6 +38,10 @@ QueueInfo Queue::info() const {
   info.vhost = vhost_;
   info.name = entry_.name;
   info.messages_ready = ready_count();
+  if (delayed_) {
+    info.messages_delayed = delayed_->count();
+    info.delayed_in_memory = delayed_->in_memory();
+  }
   if (priorities_.kind != PriorityRule::Kind::None)
     info.ready_by_level.resize(priorities_.highest + 1u);
   for_each_occupied([&](const Lane& lane) {
@@ -61,7 +67,8 @@ QueueInfo Queue::info() const {
 
 Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter,
                             DedupRule by_exchange) {
-  const bool deduplicates = !dead_letter && (dedup_ || by_exchange.any());
+  bool deduplicates = !dead_letter && (dedup_ || by_exchange.any());
+  if (exchange_ && DelayedExchange::is_wish(*message)) deduplicates = false;
   if (deduplicates && dedup().came_before(*message, by_exchange, outlet.unix_ms()))
     return Taken::Duplicate;
   if (stream_) {
@@ -69,6 +76,10 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
     stream_->publish(std::move(message), outlet);
     set_alarm(outlet);
     return Taken::Stored;
+  }
+  if (exchange_) {
+    if (deduplicates) dedup_->accept(entry_.durable, outlet);
+    return delay(std::move(message), outlet);
   }
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
   Lane& lane = lane_at(priorities_.level_of(*message));
@@ -114,12 +125,12 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
   std::optional<Unsettled> taken = consumer.unsettled.take(settle.seq);
   if (!taken) return;
   note_settled(*taken);
-  if (settle.outcome == Outcome::Requeue) {
-    put_back(settle.seq, std::move(*taken), outlet);
+  if (settle.outcome == Outcome::Requeue || settle.outcome == Outcome::Fail) {
+    put_back(settle.seq, std::move(*taken), settle.outcome == Outcome::Fail, outlet);
   } else if (settle.outcome == Outcome::Discard) {
     bury(lane_at(taken->level), settle.seq, taken->message, DeathReason::Rejected, outlet);
   } else if (is_stored(taken->message)) {
-    outlet.record(persistence::Settle{lane_at(taken->level).part, settle.seq});
+    outlet.record(persistence::Settle{lane_at(taken->level).part_at(settle.seq), settle.seq});
   }
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
     roster_.remove(consumer);
@@ -129,6 +140,7 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
 }
 
 std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
+  if (delayed_) release_delayed(outlet);
   if (expires_) bury_expired(outlet);
   if (waiting_gets_.empty() && can_answer()) {
     GetResult result = take_for(get, outlet);
@@ -165,7 +177,7 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
     if (groups_) groups_->lend(*ready.message, getter.slot);
     if (has_clocks_) start_clock(getter, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{lane->part, ready.seq});
+    outlet.record(persistence::Settle{lane->part_at(ready.seq), ready.seq});
   }
   if (caps_) caps_->handed_out(get.no_ack);
   result.message = std::move(ready.message);
@@ -226,6 +238,7 @@ void Queue::deliver(Outlet& outlet) {
   if (stream_) return stream_->deliver(outlet);
   if (!outlet.delivers()) return;
   do {
+    if (delayed_) release_delayed(outlet);
     if (expires_) bury_expired(outlet);
     if (!waiting_gets_.empty()) answer_gets(outlet);
     if (groups_) {
@@ -238,7 +251,7 @@ void Queue::deliver(Outlet& outlet) {
       }
     }
     if (limit_) drop_from_head(outlet);
-  } while (refill(!idle(), outlet));
+  } while (refill(!idle(), outlet) || (delayed_ && has_due_retries(outlet)));
   if (roster_.gated() > 0) settle_grants(outlet);
   if (blocked_) release_publishers(outlet);
   account();
@@ -256,7 +269,7 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& 
     if (groups_) groups_->handed_out(*ready.message);
     if (has_clocks_) start_clock(consumer, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{lane.part, ready.seq});
+    outlet.record(persistence::Settle{lane.part_at(ready.seq), ready.seq});
   }
   if (caps_) caps_->handed_out(consumer.no_ack);
   outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready), false,
@@ -281,7 +294,11 @@ void Queue::settle_grants(Outlet& outlet) {
 }
 
 std::uint32_t Queue::purge(Outlet& outlet) {
-  const std::uint32_t count = ready_count();
+  std::uint32_t count = ready_count();
+  if (delayed_) {
+    count += static_cast<std::uint32_t>(delayed_->count());
+    delayed_->clear(outlet);
+  }
   for_each_lane([&](Lane& lane) {
     lane.purge(next_seq_, outlet);
     changed(lane);
@@ -309,7 +326,7 @@ bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
 
 std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
   const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
-  if (if_empty && ready_count() > 0)
+  if (if_empty && (ready_count() > 0 || (delayed_ && delayed_->count() > 0)))
     return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
   if (if_unused && consumer_count() > 0)
     return Refused{ReplyCode::PreconditionFailed, subject + "in use"};
@@ -332,6 +349,7 @@ void Queue::close(Outlet& outlet) {
   if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
   if (dedup_) dedup_->close(outlet);
   if (blocked_) blocked_->release(outlet);
+  if (delayed_) delayed_->close(outlet);
   for_each_lane([&](Lane& lane) {
     if (entry_.durable) outlet.record(persistence::DropQueue{lane.part});
     if (lane.backlog.has_paged_out()) outlet.drop_paged(lane.part, 0, next_seq_ - 1);
@@ -341,7 +359,7 @@ void Queue::close(Outlet& outlet) {
 void Queue::requeue_all(QueueConsumer& consumer, Outlet& outlet) {
   consumer.unsettled.take_to(~std::uint64_t{0}, [&](std::uint64_t seq, Unsettled unsettled) {
     note_settled(unsettled);
-    put_back(seq, std::move(unsettled), outlet);
+    put_back(seq, std::move(unsettled), true, outlet);
   });
 }
 

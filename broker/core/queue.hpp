@@ -19,6 +19,7 @@
 #include "broker/core/consumer_roster.hpp"
 #include "broker/core/dead_letters.hpp"
 #include "broker/core/deduplication.hpp"
+#include "broker/core/delayed_exchange.hpp"
 #include "broker/core/delivery_caps.hpp"
 #include "broker/core/effective_policy.hpp"
 #include "broker/core/info.hpp"
@@ -28,6 +29,7 @@
 #include "broker/core/message_groups.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/residents.hpp"
+#include "broker/core/retry_delay.hpp"
 #include "persistence/message_store.hpp"
 
 namespace harrier::broker {
@@ -121,6 +123,11 @@ class Queue {
   // The time it asked for has come. True if the queue itself has expired and must go.
   bool wake(Outlet& outlet);
 
+  // ---- what waits until it is due, queue_delays.cpp ----
+  void restore(const DelayedNumbers& numbers);
+  // As a declaration tells: of a queue that is an exchange's, what waits there.
+  std::uint32_t shown_count() const;
+
   // ---- paging, queue_paging.cpp ----
   void fetched(Fetched& page, Outlet& outlet);
   void paged_out(const PagedOut& piece, Outlet& outlet);
@@ -137,18 +144,31 @@ class Queue {
 
  private:
   static constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
+  static constexpr std::size_t kRetriesReadyMax = 1'000;
 
   std::uint32_t stream_count() const;
   std::uint32_t reader_count() const;
   void take_back(const Settle& settle, Outlet& outlet);
-  void put_back(Seq seq, Unsettled unsettled, Outlet& outlet);
+  void put_back(Seq seq, Unsettled unsettled, bool failed, Outlet& outlet);
   Taken refuse(const MessagePtr& message, Outlet& outlet);
   void settle_arrival(Outlet& outlet);
   bool owes_dead_letters(Millis now) const;
   void note_expiring(Outlet& outlet);
   bool is_timed() const {
-    return expires_ || lease_ms_ != kNeverDue || has_clocks_ || caps_ != nullptr;
+    return expires_ || lease_ms_ != kNeverDue || has_clocks_ || caps_ != nullptr ||
+           delayed_ != nullptr;
   }
+  // ---- queue_delays.cpp ----
+  DelayedMessages& delayed();
+  Taken delay(MessagePtr message, Outlet& outlet);
+  void release_delayed(Outlet& outlet);
+  bool release_retries(Outlet& outlet);
+  bool has_due_retries(const Outlet& outlet) const;
+  void wait_for_retry(const Lane& lane, Ready ready, Outlet& outlet);
+  std::size_t returned() const;  // of the ready ones
+  // What is due goes on; of retries no more than a few are ready before somebody takes them.
+  bool takes_delayed() const { return exchange_ || returned() < kRetriesReadyMax; }
+
   // ---- queue_levels.cpp ----
   // Made when it is first used.
   Lane& lane_at(std::uint8_t level) { return level == 0 ? main_ : upper_lane(level); }
@@ -179,7 +199,7 @@ class Queue {
   // Whether a get can be answered now.
   bool can_answer() const {
     const Lane* const lane = levels_ ? lane_in_turn() : &main_;
-    return lane == nullptr || !lane->head_is_away();
+    return (lane == nullptr || !lane->head_is_away()) && !(delayed_ && delayed_->head_is_away());
   }
   // The lane that gives way when there is too much.
   Lane& lane_to_drop() {
@@ -250,6 +270,9 @@ class Queue {
   PriorityRule priorities_;
   std::unique_ptr<Stream> stream_;  // null: it is not one; else messages and consumers are there
   std::unique_ptr<Levels> levels_;  // null: nothing above level 0 has ever come
+  std::unique_ptr<DelayedMessages> delayed_;   // null: nothing has ever had to wait
+  std::unique_ptr<DelayedExchange> exchange_;  // whose messages wait here; null: a common queue
+  std::optional<RetryDelay> retry_;            // none: what returns is ready at once
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;
   std::unique_ptr<BlockedPublishers> blocked_;  // null: has never blocked any

@@ -152,7 +152,7 @@ void Queue::time_out(QueueConsumer& consumer, Outlet& outlet) {
       consumer.clock->note_late(seq, attempt_of(returns));
     if (caps_) caps_->settled();
     if (groups_) groups_->timed_out(*late.message);
-    put_back(seq, std::move(late), outlet);
+    put_back(seq, std::move(late), true, outlet);
   });
 }
 

@@ -47,6 +47,7 @@ void Queue::apply(const QueueSettings& settings) {
                         ? kUnlimited
                         : static_cast<std::uint32_t>(deliveries);
   lease_ms_ = settings.expires_ms.value_or(kNeverDue);
+  retry_ = RetryDelay::of(settings);
   apply_delivery(settings);
   if (settings.dedup.any() || dedup_) dedup().set_own(settings.dedup);
 }
@@ -90,14 +91,17 @@ std::optional<Ready> Queue::take_ready(Lane& lane, Seq seq) {
 }
 
 // Every way back to the ready messages: to the position where it was (C-352).
-void Queue::put_back(Seq seq, Unsettled unsettled, Outlet& outlet) {
+// If it has to wait first, then ahead of the others.
+void Queue::put_back(Seq seq, Unsettled unsettled, bool failed, Outlet& outlet) {
   Lane& lane = lane_at(unsettled.level);
   Ready ready{seq, std::move(unsettled.message), unsettled.returns + 1, unsettled.enqueued_ms};
   if (ready.returns > delivery_limit_) {
     bury(lane, seq, ready.message, DeathReason::DeliveryLimit, outlet);
     return;
   }
-  if (is_stored(ready.message)) outlet.record(persistence::Requeue{lane.part, seq, ready.returns});
+  if (retry_ && retry_->applies(failed)) return wait_for_retry(lane, std::move(ready), outlet);
+  if (is_stored(ready.message))
+    outlet.record(persistence::Requeue{lane.part_at(seq), seq, ready.returns});
   if (limit_) limit_->came(seq, *ready.message);
   if (expires_) lane.expiry->came(ready);
   if (groups_) groups_->returned(ready);
@@ -110,7 +114,7 @@ void Queue::put_back(Seq seq, Unsettled unsettled, Outlet& outlet) {
 void Queue::bury(const Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason,
                  Outlet& outlet) {
   const bool stored = is_stored(message);
-  if (stored) outlet.record(persistence::Settle{lane.part, seq});
+  if (stored) outlet.record(persistence::Settle{lane.part_at(seq), seq});
   if (!dead_letters_) return;
   DeadLetter letter = dead_letters_->letter(*message, reason, outlet.unix_ms());
   letter.leaves_store = stored;
@@ -256,6 +260,7 @@ void Queue::set_alarm(Outlet& outlet) {
   next = std::min(next, late_ms_);
   if (caps_ && next_lane() != nullptr && roster_.any_available())
     next = std::min(next, caps_->next_due());
+  if (delayed_ && takes_delayed()) next = std::min(next, delayed_->next_due());
   if (next >= alarm_ms_) return;
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, next), next);
 }

@@ -46,6 +46,11 @@ bool Queue::restore(const persistence::RecoveredQueue& held, bool clean) {
     stream_->restore(held.messages, held.bytes, held.seq_max);
     return true;
   }
+  if (part_of(held.queue) == QueuePart::Delayed) {
+    HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
+    delayed().restore(held.messages, held.bytes, held.seq_max);
+    return true;
+  }
   if (part > priorities_.highest) return false;
   HARRIER_CHECK(residents_ != nullptr || held.messages == 0);
   Lane& lane = lane_at(static_cast<std::uint8_t>(part));
@@ -127,6 +132,11 @@ void Queue::fetched(Fetched& page, Outlet& outlet) {
   if (stream_) {
     stream_->fetched(page, outlet);
     set_alarm(outlet);
+    return;
+  }
+  if (part_of(page.part) == QueuePart::Delayed) {
+    const bool scanned = exchange_ && exchange_->scanned(page, outlet);
+    if (scanned || delayed_->fetched(page, outlet)) deliver(outlet);
     return;
   }
   Lane* const of = lane_of(page.part);

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "broker/core/ids.hpp"
+#include "broker/core/store_id.hpp"
 #include "protocol/message.hpp"
 
 namespace harrier::broker {
@@ -145,9 +146,17 @@ class ReadyRun {
   std::uint64_t persistent_bytes_ = 0;
 };
 
+// What has waited for a retry goes ahead of all that has not: the order in which positions go out.
+// Its own inverse, and never 0.
+inline Seq rank_of(Seq seq) { return seq ^ kDelayedFrom; }
+struct DelayedFirst {
+  bool operator()(Seq a, Seq b) const { return rank_of(a) < rank_of(b); }
+};
+
 class ReadyList {
  public:
   std::size_t size() const { return fresh_.size() + returned_.size(); }
+  std::size_t returned() const { return returned_.size(); }
   bool empty() const { return fresh_.empty() && returned_.empty(); }
 
   void push(Ready ready) { fresh_.push_back(std::move(ready)); }
@@ -187,11 +196,13 @@ class ReadyList {
 
  private:
   bool returned_first() const {
-    return !returned_.empty() && (fresh_.empty() || returned_.begin()->first < fresh_.front().seq);
+    if (returned_.empty()) return false;
+    const Seq first = returned_.begin()->first;
+    return fresh_.empty() || is_delayed_position(first) || first < fresh_.front().seq;
   }
 
   ReadyRun fresh_;
-  std::map<Seq, Ready> returned_;
+  std::map<Seq, Ready, DelayedFirst> returned_;
 };
 
 }  // namespace harrier::broker

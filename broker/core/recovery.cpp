@@ -143,6 +143,10 @@ class Restoration {
   }
 
   void restore_counter(const Define& definition) {
+    if (definition.name.starts_with(kDelayedPrefix)) {
+      restore_delayed_numbers(definition);
+      return;
+    }
     if (definition.name.starts_with(kExpiringPrefix)) {
       restore_expiring(definition);
       return;
@@ -189,6 +193,22 @@ class Restoration {
     }
   }
 
+  // As above: counters come last, and the queue may have gone.
+  void restore_delayed_numbers(const Define& definition) {
+    const auto numbers = read_delayed_numbers(definition);
+    if (!numbers) {
+      unreadable(subject("counter", definition.name, definition.vhost));
+      return;
+    }
+    const auto at = restored_.find(numbers->queue);
+    if (at != restored_.end()) {
+      at->second->restore(*numbers);
+    } else {
+      control_engine().record(
+          persistence::Forget{Kind::Counter, definition.vhost, definition.name});
+    }
+  }
+
   void restore_exchange(routing::Registry& registry, const Define& definition) {
     const std::string what = subject("exchange", definition.name, definition.vhost);
     auto decoded = persistence::decode_exchange(definition.value);
@@ -232,6 +252,7 @@ class Restoration {
     entry.durable = true;
     entry.auto_delete = decoded->auto_delete;
     entry.arguments = std::move(decoded->arguments);
+    entry.hidden = is_hidden_queue(entry.name);
     registry.add_queue(entry);
     ids_below_ = std::max(ids_below_, static_cast<std::uint64_t>(entry.id) + 1);
     ++result_.counts.queues;

@@ -48,7 +48,8 @@ struct Publish {
   routing::DedupRule dedup{};  // the exchange's
 };
 
-enum class Outcome : std::uint8_t { Ack, Requeue, Discard };
+// Fail: to be requeued, too, as what could not be dealt with; Requeue: as what was not dealt with.
+enum class Outcome : std::uint8_t { Ack, Requeue, Fail, Discard };
 
 struct Settle {
   QueueId queue{};

@@ -17,10 +17,15 @@ enum class QueuePart : std::uint16_t {
   Main = 0,
   // 1 to 255: the messages of that priority level; those of level 0 are in Main.
   LastLevel = 255,
-  Dedup = 257,  // ids of messages that it has taken: deduplication.hpp
+  Delayed = 256,  // see delayed_messages.hpp
+  Dedup = 257,    // ids of messages that it has taken: deduplication.hpp
 };
 
 inline constexpr unsigned kQueueIdBits = 48;  // ids are given one by one: for ever
+
+// Positions of the delayed part are above those of all others, so a position tells its part.
+inline constexpr persistence::Seq kDelayedFrom = persistence::Seq{1} << 63;
+inline bool is_delayed_position(persistence::Seq seq) { return seq >= kDelayedFrom; }
 
 inline QueuePart level_part(std::uint8_t level) { return static_cast<QueuePart>(level); }
 

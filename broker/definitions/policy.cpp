@@ -106,7 +106,7 @@ constexpr std::array kKeys = {
     queue_key("delayed-retry-min", kCount, is_between<0>),
     queue_key("delayed-retry-max", kCount, is_between<0>),
     queue_key("delayed-retry-strategy", "fixed, linear or exponential", is_retry_strategy),
-    queue_key("delayed-retry-jitter", kSwitch, is_switch),
+    queue_key("delayed-retry-jitter", "percent, an integer of 0 to 100", is_between<0, 100>),
     queue_key("priority-ageing-ms", kMilliseconds, is_between<0, kMillisecondsMax>),
     queue_key("redeclare", "strict or adopt", is_redeclare),
     PolicyKey{"message-deduplication", true, true, false, Merge::First, true, kSwitch, is_switch},

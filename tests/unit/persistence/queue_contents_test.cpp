@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <random>
 #include <string>
 
@@ -94,6 +95,28 @@ TEST(QueueContents, EqualsAMapUnderRandomUse) {
     }
     EXPECT_EQ(contents.bytes(), bytes);
   }
+}
+
+// As delayed messages come: a quadratic insertion would take minutes.
+TEST(QueueContents, TakesPositionsInAnyOrder) {
+  QueueContents contents;
+  std::vector<Seq> seqs(300'000);
+  std::iota(seqs.begin(), seqs.end(), Seq{1} << 63);
+  std::shuffle(seqs.begin(), seqs.end(), std::mt19937_64(5));
+  const StoredMessage one = message_of(1, 10);
+  for (const Seq seq : seqs) contents.insert({seq, one.message, 0, std::nullopt, 0});
+  EXPECT_EQ(contents.size(), seqs.size());
+  EXPECT_EQ(contents.first(), Seq{1} << 63);
+  Seq next = Seq{1} << 63;
+  std::optional<Seq> from = 0;
+  while (from) {
+    std::vector<StoredMessage> page;
+    from = contents.read(*from, 100'000, page);
+    for (const StoredMessage& message : page) ASSERT_EQ(message.seq, next++);
+  }
+  EXPECT_EQ(next, (Seq{1} << 63) + seqs.size());
+  for (const Seq seq : seqs) contents.erase(seq);
+  EXPECT_EQ(contents.slot_count(), 0u);
 }
 
 }  // namespace

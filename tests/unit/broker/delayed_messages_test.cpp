@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What waits until it is due, in one queue over a store whose answers and dones come when the test
+// says so: the queue where an exchange delays, by a random model with crashes, and a queue whose
+// returned messages wait.
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "broker/core/queue.hpp"
+#include "persistence/memory_store.hpp"
+
+namespace harrier::broker {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+constexpr QueueId kQueue{7};
+constexpr std::size_t kBodySize = 100;
+
+struct Wish {
+  std::int64_t delay_ms = 0;
+  bool persistent = true;
+  std::string id{};
+  bool cancel = false;
+  bool replace = false;
+  std::uint8_t priority = 0;
+};
+
+MessagePtr message(const std::string& text, const Wish& wish) {
+  protocol::Properties properties;
+  properties.headers = protocol::Table();
+  if (wish.delay_ms > 0) properties.headers->add_int64("x-delay", wish.delay_ms);
+  if (wish.cancel) properties.headers->add_bool("x-delay-cancel", true);
+  if (wish.replace) properties.headers->add_bool("x-delay-replace", true);
+  if (wish.persistent) properties.delivery_mode = std::uint8_t{2};
+  if (wish.priority > 0) properties.priority = wish.priority;
+  if (!wish.id.empty()) properties.message_id = wish.id;
+  std::string body = text;
+  if (body.size() < kBodySize) body.resize(kBodySize, ' ');
+  return protocol::Message::create("x", "key", properties.encode(), protocol::as_bytes(body));
+}
+
+std::string text_of(const protocol::Message& message) {
+  const std::string body(protocol::as_text(message.body()));
+  return body.substr(0, body.find(' '));
+}
+
+class DelayedMessagesTest : public testing::Test, protected Outlet {
+ protected:
+  DelayedMessagesTest() {
+    residents.window_bytes = 8'000;  // a dozen or two
+    residents.bytes_max = 1'000'000;
+  }
+
+  void open(std::string name, protocol::Table arguments = {}, bool durable_queue = true) {
+    entry.id = kQueue;
+    entry.name = std::move(name);
+    entry.durable = durable_queue;
+    entry.arguments = std::move(arguments);
+    reopen(true);
+  }
+  // As a restart does; after a crash what is not durable is gone.
+  void reopen(bool clean) {
+    queue.reset();
+    batch = {};
+    fetches.clear();
+    alarm = kNeverDue;
+    residents.waiting.clear();
+    queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000}, &residents);
+    persistence::Recovery recovery;
+    recovery.head_bytes_max = 0;
+    ASSERT_TRUE(store.recover(recovery).ok());
+    for (const auto& held : recovery.queues) {
+      if (queue_of(held.queue) == kQueue) {
+        ASSERT_TRUE(queue->restore(held, clean));
+      }
+    }
+    for (const persistence::Define& counter : recovery.definitions) {
+      if (const auto numbers = read_delayed_numbers(counter)) queue->restore(*numbers);
+    }
+    queue->start(*this);
+  }
+
+  // ---- Outlet ----
+  void deliver(Delivery delivery) override { deliveries.push_back(std::move(delivery)); }
+  void notify(ConnectionId, ShardMessage) override {}
+  void record(persistence::Record record) override { batch.add(std::move(record)); }
+  void dead_letter(DeadLetter letter) override {
+    EXPECT_EQ(letter.delayed_by, "x");
+    released.push_back(letter.message);
+  }
+  void wake_at(QueueId, Millis instead_of, Millis at) override {
+    EXPECT_EQ(instead_of, alarm);
+    alarm = at;
+  }
+  Millis unix_ms() const override { return now; }
+  void fetch(StoreId part, const FetchRequest& request) override {
+    Fetched page{part, request.token, {}, {}};
+    store.fetch(part, request.from, request.bytes_max, [&](persistence::Fetched fetched) {
+      page.messages = std::move(fetched.messages);
+      page.next = fetched.next;
+    });
+    fetches.push_back(std::move(page));
+  }
+  std::uint64_t current_batch() const override { return durable + 1; }
+  std::uint64_t durable_through() const override { return durable; }
+
+  void commit() {
+    store.commit(std::exchange(batch, {}), {});
+    ++durable;
+    for (const QueueId id : std::exchange(residents.waiting, {})) {
+      ASSERT_EQ(id, kQueue);
+      queue->store_moved(*this);
+    }
+  }
+  void answer() {
+    if (fetches.empty()) return;
+    Fetched page = std::move(fetches.front());
+    fetches.pop_front();
+    queue->fetched(page, *this);
+  }
+  void wake() {
+    if (alarm > now) return;
+    alarm = kNeverDue;
+    queue->wake(*this);
+  }
+  // Until nothing is left to be done at this time.
+  void rest() {
+    for (int turns = 0; alarm <= now || !fetches.empty() || !batch.empty(); ++turns) {
+      ASSERT_LT(turns, 100'000) << "it does not come to rest";
+      wake();
+      answer();
+      commit();
+    }
+  }
+  void advance(Millis ms) {
+    now += ms;
+    rest();
+  }
+  Queue::Taken publish(const std::string& text, const Wish& wish) {
+    return queue->publish(message(text, wish), *this);
+  }
+  Texts take_released() {
+    Texts texts;
+    for (const MessagePtr& each : std::exchange(released, {})) texts.push_back(text_of(*each));
+    return texts;
+  }
+
+  persistence::MemoryStore store;
+  Residents residents;
+  routing::QueueEntry entry;
+  persistence::WriteBatch batch;
+  std::deque<Fetched> fetches;
+  std::vector<Delivery> deliveries;
+  std::vector<MessagePtr> released;
+  Millis now = 1'700'000'000'000;
+  Millis alarm = kNeverDue;
+  std::uint64_t durable = 0;
+  std::unique_ptr<Queue> queue;
+};
+
+TEST_F(DelayedMessagesTest, GoOnWhenTheyAreDueInThatOrder) {
+  open("amq.delayed.x");
+  EXPECT_EQ(publish("late", {.delay_ms = 3'000}), Queue::Taken::Stored);
+  publish("soon", {.delay_ms = 1'000});
+  EXPECT_EQ(publish("memory", {.delay_ms = 2'000, .persistent = false}), Queue::Taken::Stored);
+  publish("soon-too", {.delay_ms = 1'000});
+  rest();
+  EXPECT_EQ(queue->shown_count(), 4u);
+  EXPECT_EQ(queue->ready_count(), 0u);
+  EXPECT_EQ(alarm, now + 1'000);
+  advance(999);
+  EXPECT_TRUE(released.empty());
+  advance(1);
+  ASSERT_EQ(released.size(), 2u);
+  const auto delay = released[0]->properties().headers().find("x-delay");
+  EXPECT_EQ(delay->as_integer(), -1'000);  // C-513
+  EXPECT_EQ(take_released(), (Texts{"soon", "soon-too"}));
+  advance(1'000);
+  EXPECT_EQ(take_released(), (Texts{"memory"}));
+  advance(1'000);
+  EXPECT_EQ(take_released(), (Texts{"late"}));
+  EXPECT_EQ(store.stats().messages, 0u);
+}
+
+TEST_F(DelayedMessagesTest, MillionsCostTheirWindow) {
+  open("amq.delayed.x");
+  std::mt19937_64 random(3);
+  std::size_t most = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    publish(std::to_string(i), {.delay_ms = static_cast<std::int64_t>(1 + random() % 100'000),
+                                .persistent = i % 2 == 0});
+    most = std::max(most, queue->info().delayed_in_memory);
+    if (i % 100 == 99) {
+      ++now;
+      rest();
+    }
+  }
+  EXPECT_GT(queue->shown_count(), 19'000u);
+  EXPECT_LT(most, 250u);  // the window, and what came in this and the last millisecond
+  std::size_t count = take_released().size();
+  while (queue->shown_count() > 0) {
+    advance(500);
+    EXPECT_LT(queue->info().delayed_in_memory, 250u);
+    count += take_released().size();
+  }
+  EXPECT_EQ(count, 20'000u);
+}
+
+// What is larger than the window is fetched once, not again and again.
+TEST_F(DelayedMessagesTest, OneMayBeLargerThanTheWindow) {
+  open("amq.delayed.x");
+  publish("small", {.delay_ms = 1'000});
+  const std::string large = std::string(2 * residents.window_bytes, 'x');
+  for (int i = 0; i < 3; ++i) publish(large, {.delay_ms = 2'000 + 100 * i});
+  rest();
+  reopen(false);
+  rest();  // and it comes to that
+  EXPECT_EQ(queue->shown_count(), 4u);
+  EXPECT_LE(queue->info().delayed_in_memory, 2u);
+  advance(1'000);
+  EXPECT_EQ(take_released(), (Texts{"small"}));
+  advance(1'200);
+  EXPECT_EQ(released.size(), 3u);
+}
+
+TEST_F(DelayedMessagesTest, OverdueAfterARestart) {
+  open("amq.delayed.x");
+  publish("a", {.delay_ms = 1'000});
+  publish("b", {.delay_ms = 500});
+  publish("transient", {.delay_ms = 100, .persistent = false});
+  publish("c", {.delay_ms = 100'000});
+  rest();
+  now += 5'000;
+  reopen(false);
+  rest();
+  EXPECT_EQ(take_released(), (Texts{"transient", "b", "a"}));
+  publish("d", {.delay_ms = 95'000});  // due when c is: the position of that is taken
+  rest();
+  advance(95'000);
+  EXPECT_EQ(take_released(), (Texts{"c", "d"}));
+}
+
+TEST_F(DelayedMessagesTest, AreCancelledAndReplacedByTheirId) {
+  open("amq.delayed.x");
+  for (int i = 0; i < 200; ++i)
+    publish(std::to_string(i), {.delay_ms = 1'000 + i * 20, .id = std::to_string(i)});
+  rest();
+  ++now;
+  for (const int i : {0, 7, 150, 199}) publish("", {.id = std::to_string(i), .cancel = true});
+  publish("new", {.delay_ms = 10, .id = "100", .replace = true});
+  publish("again", {.delay_ms = 20, .id = "199"});  // after the cancel: it stays
+  rest();
+  EXPECT_EQ(queue->shown_count(), 200u - 5 + 2);
+  advance(10);
+  EXPECT_EQ(take_released(), (Texts{"new"}));
+  advance(10'000);
+  Texts expected{"again"};
+  for (int i = 0; i < 200; ++i) {
+    if (i != 0 && i != 7 && i != 100 && i != 150 && i != 199) expected.push_back(std::to_string(i));
+  }
+  EXPECT_EQ(take_released(), expected);
+  EXPECT_EQ(store.stats().messages, 0u);
+}
+
+TEST_F(DelayedMessagesTest, ACancelSurvivesACrash) {
+  open("amq.delayed.x");
+  for (int i = 0; i < 200; ++i)
+    publish(std::to_string(i), {.delay_ms = 1'000 + i * 20, .id = std::to_string(i)});
+  rest();
+  ++now;
+  EXPECT_EQ(publish("", {.id = "150", .cancel = true}), Queue::Taken::Stored);
+  commit();
+  reopen(false);  // before the store was looked through
+  rest();
+  EXPECT_EQ(queue->shown_count(), 199u);
+  advance(10'000);
+  const Texts texts = take_released();
+  EXPECT_EQ(texts.size(), 199u);
+  EXPECT_EQ(std::ranges::count(texts, "150"), 0);
+}
+
+// The wish is confirmed, and what it names is due before the store has been looked through.
+TEST_F(DelayedMessagesTest, WhatIsCancelledDoesNotGoWhileTheStoreIsLookedThrough) {
+  open("amq.delayed.x");
+  for (int i = 0; i < 200; ++i)
+    publish(std::to_string(i), {.delay_ms = 1'000 + i * 20, .id = std::to_string(i)});
+  rest();
+  ++now;
+  publish("", {.id = "150", .cancel = true});
+  commit();
+  wake();
+  ASSERT_EQ(fetches.size(), 1u);
+  const Fetched scan = std::exchange(fetches, {}).front();  // its answer takes its time
+  advance(10'000);
+  const Texts texts = take_released();
+  EXPECT_EQ(texts.size(), 199u);
+  EXPECT_EQ(std::ranges::count(texts, "150"), 0);
+  fetches.push_back(scan);
+  rest();
+  EXPECT_EQ(queue->shown_count(), 0u);
+  EXPECT_EQ(store.stats().messages, 0u);
+}
+
+TEST_F(DelayedMessagesTest, OfATransientExchangeWaitInMemory) {
+  open("amq.delayed.x", {}, false);
+  EXPECT_EQ(publish("a", {.delay_ms = 1'000, .id = "a"}), Queue::Taken::InMemory);
+  EXPECT_EQ(publish("b", {.delay_ms = 1'000, .id = "b"}), Queue::Taken::InMemory);
+  EXPECT_EQ(publish("", {.id = "a", .cancel = true}), Queue::Taken::InMemory);
+  EXPECT_TRUE(batch.empty());
+  advance(1'000);
+  EXPECT_EQ(take_released(), (Texts{"b"}));
+}
+
+// Never before its time, never twice, never lost once it was durable, equal due times in order.
+class DelayedModelTest : public DelayedMessagesTest {
+ protected:
+  struct Waiting {
+    Millis due = 0;
+    std::uint64_t batch = 0;
+  };
+
+  void publish_one(std::mt19937_64& random) {
+    const std::string text = std::to_string(++last_);
+    Wish wish;
+    wish.delay_ms = static_cast<std::int64_t>(1 + random() % (random() % 2 == 0 ? 50 : 5'000));
+    wish.persistent = random() % 4 != 0;
+    publish(text, wish);
+    waiting_[text] = {now + wish.delay_ms, current_batch()};
+    check_released();
+  }
+  void check_released() {
+    for (const MessagePtr& each : std::exchange(released, {})) {
+      const std::string text = text_of(*each);
+      const auto at = waiting_.find(text);
+      ASSERT_TRUE(at != waiting_.end()) << text << " again";
+      EXPECT_LE(at->second.due, now) << text << " before its time";
+      gone_.emplace_back(current_batch(), *at);
+      waiting_.erase(at);
+    }
+  }
+  void committed() { gone_.clear(); }
+  void crash() {
+    for (auto& [in, each] : gone_) waiting_.insert(each);
+    gone_.clear();
+    std::erase_if(waiting_, [&](const auto& each) { return each.second.batch > durable; });
+    reopen(false);
+    check_released();
+  }
+
+  std::uint64_t last_ = 0;
+  std::map<std::string, Waiting> waiting_;
+  std::vector<std::pair<std::uint64_t, std::pair<const std::string, Waiting>>> gone_;
+};
+
+TEST_F(DelayedModelTest, RandomUse) {
+  open("amq.delayed.x");
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    std::mt19937_64 random(seed);
+    for (int step = 0; step < 1'500; ++step) {
+      const std::uint64_t choice = random() % 100;
+      if (choice < 45) {
+        publish_one(random);
+      } else if (choice < 60) {
+        now += static_cast<Millis>(random() % 40);
+      } else if (choice < 75) {
+        wake();
+      } else if (choice < 88) {
+        answer();
+      } else if (choice < 99 || random() % 4 != 0) {
+        check_released();
+        committed();
+        commit();
+      } else {
+        crash();
+      }
+      check_released();
+      ASSERT_EQ(queue->shown_count(), waiting_.size()) << "seed " << seed << " step " << step;
+    }
+    rest();
+    check_released();
+    committed();
+    for (const auto& [text, each] : waiting_)
+      ASSERT_GT(each.due + 16, now) << text << " is overdue";
+  }
+  advance(10'000);
+  check_released();
+  EXPECT_TRUE(waiting_.empty());
+  EXPECT_EQ(store.stats().messages, 0u);
+}
+
+// ---- retries ----
+
+class RetryTest : public DelayedMessagesTest {
+ protected:
+  static protocol::Table retry(std::string_view type, std::string_view strategy = "linear") {
+    protocol::Table arguments;
+    arguments.add("x-delayed-retry-type", type).add("x-delayed-retry-strategy", strategy);
+    arguments.add_int32("x-delayed-retry-min", 100).add_int32("x-delayed-retry-max", 250);
+    return arguments;
+  }
+  void consume() {
+    Consume request;
+    request.queue = kQueue;
+    request.consumer.consumer = 1;
+    request.prefetch = 3;
+    ASSERT_FALSE(queue->consume(request));
+    queue->deliver(*this);
+    rest();  // what is in the store only has to be fetched
+  }
+  Texts take_delivered() {
+    Texts texts;
+    for (const Delivery& each : deliveries) texts.push_back(text_of(*each.message));
+    last = std::move(deliveries);
+    deliveries.clear();
+    return texts;
+  }
+  void settle(const Delivery& delivery, Outcome outcome) {
+    queue->settle({kQueue, delivery.seq, delivery.slot, outcome, false}, *this);
+  }
+  std::vector<Delivery> last;
+};
+
+TEST_F(RetryTest, WaitsLongerEachTimeAndComesAhead) {
+  open("q", retry("failed"));
+  for (const char* text : {"a", "b", "c", "d", "e"}) publish(text, {});
+  consume();
+  EXPECT_EQ(take_delivered(), (Texts{"a", "b", "c"}));
+  settle(last[0], Outcome::Fail);
+  EXPECT_EQ(take_delivered(), (Texts{"d"}));
+  const Delivery d = last[0];
+  advance(99);
+  EXPECT_EQ(queue->info().messages_delayed, 1u);
+  advance(1);
+  settle(d, Outcome::Ack);
+  EXPECT_EQ(take_delivered(), (Texts{"a"}));  // before e
+  EXPECT_EQ(last[0].returns, 1u);
+  EXPECT_TRUE(last[0].redelivered);
+  settle(last[0], Outcome::Fail);
+  EXPECT_EQ(take_delivered(), (Texts{"e"}));
+  settle(last[0], Outcome::Ack);
+  advance(199);
+  EXPECT_EQ(take_delivered(), (Texts{}));
+  advance(1);
+  EXPECT_EQ(take_delivered(), (Texts{"a"}));
+  settle(last[0], Outcome::Fail);
+  advance(250);  // no more than that
+  EXPECT_EQ(take_delivered(), (Texts{"a"}));
+  settle(last[0], Outcome::Ack);
+  rest();
+  EXPECT_EQ(store.stats().messages, 2u);  // b and c
+}
+
+TEST_F(RetryTest, OfAGroupComesAheadOfTheRest) {
+  protocol::Table arguments = retry("all");
+  arguments.add("x-message-group-header", "routing-key");  // all are of one
+  open("q", arguments);
+  for (const char* text : {"a", "b", "c", "d", "e"}) publish(text, {});
+  consume();
+  EXPECT_EQ(take_delivered(), (Texts{"a", "b", "c"}));
+  const std::vector<Delivery> first = last;
+  settle(first[0], Outcome::Fail);
+  EXPECT_EQ(take_delivered(), (Texts{"d"}));  // it does not hold up its group
+  advance(100);
+  settle(first[1], Outcome::Ack);
+  EXPECT_EQ(take_delivered(), (Texts{"a"}));
+  settle(first[2], Outcome::Ack);
+  EXPECT_EQ(take_delivered(), (Texts{"e"}));
+}
+
+// Each level has its own, and what waits comes back to it.
+TEST_F(RetryTest, KeepsItsLevelAndItsTimeToLive) {
+  protocol::Table arguments = retry("all");
+  arguments.add_int32("x-max-priority", 5).add_int32("x-message-ttl", 150);
+  open("q", arguments);
+  publish("low", {});
+  publish("high", {.priority = 3});
+  consume();
+  EXPECT_EQ(take_delivered().size(), 2u);
+  const std::vector<Delivery> first = last;
+  settle(first[0], Outcome::Fail);
+  settle(first[1], Outcome::Fail);
+  advance(100);
+  EXPECT_EQ(take_delivered(), (Texts{"high", "low"}));
+  settle(last[0], Outcome::Fail);
+  settle(last[1], Outcome::Ack);
+  advance(200);  // past its time to live: it is gone, and not given out
+  EXPECT_EQ(take_delivered(), (Texts{}));
+  EXPECT_EQ(queue->info().messages_delayed, 0u);
+  EXPECT_EQ(store.stats().messages, 0u);
+}
+
+TEST_F(RetryTest, TheTypeSaysWhoWaits) {
+  for (const char* type : {"failed", "returned", "all", "disabled"}) {
+    for (const Outcome outcome : {Outcome::Fail, Outcome::Requeue}) {
+      open("q", retry(type));
+      publish("a", {});
+      consume();
+      take_delivered();
+      settle(last[0], outcome);
+      const bool waits = type == std::string_view("all") ||
+                         (type == std::string_view("failed") && outcome == Outcome::Fail) ||
+                         (type == std::string_view("returned") && outcome == Outcome::Requeue);
+      EXPECT_EQ(take_delivered().empty(), waits) << type;
+      EXPECT_EQ(queue->info().messages_delayed, waits ? 1u : 0u) << type;
+      queue->close(*this);
+      commit();
+    }
+  }
+}
+
+TEST_F(RetryTest, SurvivesARestartWithItsTimeAndCount) {
+  open("q", retry("all", "exponential"));
+  publish("a", {});
+  publish("b", {});
+  consume();
+  take_delivered();
+  settle(last[0], Outcome::Fail);
+  rest();
+  now += 50;
+  reopen(true);
+  rest();
+  consume();
+  EXPECT_EQ(take_delivered(), (Texts{"b"}));
+  advance(50);
+  EXPECT_EQ(take_delivered(), (Texts{"a"}));
+  EXPECT_EQ(last[0].returns, 1u);
+  rest();
+  reopen(false);  // a was with a consumer: it is due still
+  rest();
+  consume();
+  EXPECT_EQ(take_delivered(), (Texts{"a", "b"}));
+  EXPECT_EQ(last[0].returns, 1u);
+  settle(last[0], Outcome::Ack);
+  settle(last[1], Outcome::Ack);
+  rest();
+  EXPECT_EQ(store.stats().messages, 0u);
+}
+
+TEST_F(RetryTest, TheLastReturnIsADeadLetterAndPurgeTakesThemAll) {
+  protocol::Table arguments = retry("all");
+  arguments.add_int32("x-delivery-limit", 1);
+  open("q", arguments);
+  publish("a", {});
+  publish("b", {});
+  consume();
+  take_delivered();
+  settle(last[0], Outcome::Fail);
+  settle(last[1], Outcome::Fail);
+  advance(100);
+  EXPECT_EQ(take_delivered(), (Texts{"a", "b"}));
+  settle(last[0], Outcome::Fail);  // dropped: there is no exchange for it
+  rest();
+  EXPECT_EQ(queue->info().messages_delayed, 0u);
+  EXPECT_EQ(store.stats().messages, 1u);
+  publish("c", {});
+  take_delivered();
+  settle(last[0], Outcome::Requeue);
+  EXPECT_EQ(queue->purge(*this), 1u);
+  rest();
+  EXPECT_EQ(store.stats().messages, 1u);  // b is with the consumer
+}
+
+TEST(RetryDelayTest, GrowsByItsStrategyAndShrinksByItsJitter) {
+  QueueSettings settings;
+  EXPECT_FALSE(RetryDelay::of(settings));
+  settings.delayed_retry = DelayedRetry::All;
+  settings.delayed_retry_min_ms = 100;
+  settings.delayed_retry_max_ms = 1'000;
+  const auto delays = [&] {
+    std::vector<Millis> all;
+    for (const std::uint32_t returns : {1u, 2u, 3u, 4u, 11u, 4'000'000'000u})
+      all.push_back(RetryDelay::of(settings)->delay_ms(returns, returns));
+    return all;
+  };
+  EXPECT_EQ(delays(), (std::vector<Millis>{100, 200, 300, 400, 1'000, 1'000}));
+  settings.retry_strategy = RetryStrategy::Exponential;
+  EXPECT_EQ(delays(), (std::vector<Millis>{100, 200, 400, 800, 1'000, 1'000}));
+  settings.retry_strategy = RetryStrategy::Fixed;
+  EXPECT_EQ(delays(), (std::vector<Millis>{100, 100, 100, 100, 100, 100}));
+  settings.retry_jitter_percent = 50;
+  std::set<Millis> seen;
+  for (std::uint64_t salt = 0; salt < 1'000; ++salt)
+    seen.insert(RetryDelay::of(settings)->delay_ms(1, salt));
+  EXPECT_EQ(*seen.begin(), 50);
+  EXPECT_EQ(*seen.rbegin(), 100);
+}
+
+}  // namespace
+}  // namespace harrier::broker
