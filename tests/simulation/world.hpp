@@ -44,6 +44,7 @@ class World {
   // One step of one shard.
   void step();
   void pass(broker::Millis ms) { now_ += ms; }
+  broker::Millis now() const { return now_; }
   // Everything that is on its way arrives: full rounds of all shards and `pump`, which lets the
   // clients read, until nothing moves any more. Throws if that never happens, or if a session still
   // waits for somebody then.
