@@ -162,12 +162,16 @@ void MessageGroups::joined(const QueueConsumer& consumer, const ConsumerRoster& 
   });
   for (const auto& [slot, member] : members_) owned += member.buckets;
   const std::uint32_t share = (owned + sharers - 1) / std::max(sharers, 1u);
-  std::unordered_map<std::uint32_t, std::uint32_t> excess;
+  std::unordered_map<std::uint32_t, std::uint32_t> moving, excess;
+  for (const Bucket& bucket : buckets_) {
+    if (bucket.moving) ++moving[bucket.owner];
+  }
   roster.for_each([&](const QueueConsumer& each) {
     const auto member = members_.find(each.slot);
     if (!counts(each) || member == members_.end()) return;
+    const std::uint32_t has = member->second.buckets - moving[each.slot];
     const std::uint32_t keeps = each.priority == highest ? share : 0;
-    if (member->second.buckets > keeps) excess[each.slot] = member->second.buckets - keeps;
+    if (has > keeps) excess[each.slot] = has - keeps;
   });
   for (const bool idle : {true, false}) {
     for (std::uint32_t index = 0; index < kBuckets && !excess.empty(); ++index) {

@@ -258,7 +258,8 @@ void Queue::set_alarm(Outlet& outlet) {
   if (expires_)
     for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
   next = std::min(next, late_ms_);
-  if (caps_ && next_lane() != nullptr && roster_.any_available())
+  // Those who need grants are listed once they have some: they are asked when one more may go out.
+  if (caps_ && next_lane() != nullptr && (roster_.any_available() || roster_.gated() > 0))
     next = std::min(next, caps_->next_due());
   if (delayed_ && takes_delayed()) next = std::min(next, delayed_->next_due());
   if (next >= alarm_ms_) return;

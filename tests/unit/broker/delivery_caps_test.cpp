@@ -60,6 +60,27 @@ TEST_F(DeliveryCapsTest, ARateIsKeptAndAPauseIsNotMadeUpFor) {
   EXPECT_EQ(taken(), Texts{"a7"});
 }
 
+// Somebody else took what the rate allowed, just before a consumer whose channel has a limit has
+// room again: nobody is listed as able to take a message then, but it is served all the same.
+TEST_F(DeliveryCapsTest, AConsumerThatNeedsGrantsIsNotForgotten) {
+  make("x-delivery-rate", 10);
+  Consume wanted = request('a', 1);
+  wanted.gated = true;
+  consume(wanted);
+  publish(3);
+  queue->grant({kQueue, ref('a'), 1}, *this);
+  EXPECT_EQ(taken(), Texts{"a1"});
+  pass(100);
+  EXPECT_TRUE(get(true).message);
+  settle('a', 1);
+  notices.clear();
+  pass(100);
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<GrantWanted>(notices[0]));
+  queue->grant({kQueue, ref('a'), 1}, *this);
+  EXPECT_EQ(taken(), Texts{"a3"});
+}
+
 TEST_F(DeliveryCapsTest, AHighRateComesInTenthsOfASecondAtMost) {
   make("x-delivery-rate", 1'000);
   consume('a');

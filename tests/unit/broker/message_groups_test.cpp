@@ -120,6 +120,18 @@ TEST_F(MessageGroupsTest, WhoComesGetsAShareOnceNothingOfItIsOut) {
   for (const std::string& each : moved) EXPECT_EQ(each[0], 'b');
 }
 
+// What is on its way to others already counts among what is given up.
+TEST_F(MessageGroupsTest, WhoIsThereKeepsAShareHoweverManyCome) {
+  make(grouped());
+  consume('a', 100);
+  publish_all("uvwxyz");
+  consume('b', 100);
+  consume('c', 100);
+  taken();
+  publish_all("uvwxyz");
+  EXPECT_EQ(taken().size(), 2u) << "of six groups a keeps two of three shares";
+}
+
 TEST_F(MessageGroupsTest, IdleGroupsMoveAtOnce) {
   make(grouped());
   consume('a', 100);
