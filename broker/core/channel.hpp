@@ -39,6 +39,7 @@ class Channel {
 
   const ChannelRef& ref() const { return ref_; }
   std::uint16_t number() const { return ref_.number; }
+  bool consumes() const { return !consumers_.empty() || !unacked_.empty(); }
   State state() const { return state_; }
   void set_state(State state) { state_ = state; }
   void hold(Claim claim) { claim_ = std::move(claim); }

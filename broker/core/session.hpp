@@ -162,11 +162,12 @@ class Session {
   bool may_follow(const protocol::FrameResult& result);
   // session_blocking.cpp
   bool must_block(const protocol::Frame& frame);
-  bool must_wait(const protocol::Frame& frame) const;
+  bool must_wait(const protocol::Frame& frame);
+  bool consumes() const;
   void tell_blocked(std::string_view reason);
   void tell_unblocked();
   void hold(Channel& channel);
-  void publish_held();
+  void publish_held(bool though_full = false);
   void stop_holding();
 
   void frame_error(protocol::ByteView input, protocol::FrameStatus status);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What makes publishers wait: alarms, and queues that are full (`x-overflow`: block-publisher).
+#include <algorithm>
+
 #include "broker/core/engine.hpp"
 #include "broker/core/session.hpp"
 
@@ -14,6 +16,23 @@ namespace {
 bool is_content(const Frame& frame) {
   return frame.type == static_cast<std::uint8_t>(FrameType::Header) ||
          frame.type == static_cast<std::uint8_t>(FrameType::Body);
+}
+
+template <class... Methods>
+bool is_one_of(protocol::MethodId id) {
+  return ((id == Methods::kId) || ...);
+}
+
+// What has nothing to do with publishes of its channel.
+bool overtakes(protocol::MethodId id) {
+  return is_one_of<protocol::BasicAck, protocol::BasicNack, protocol::BasicReject,
+                   protocol::BasicQos, protocol::BasicCancel>(id);
+}
+
+// What may lead to room in a queue.
+bool makes_room(protocol::MethodId id) {
+  return is_one_of<protocol::BasicGet, protocol::BasicConsume, protocol::BasicRecover,
+                   protocol::BasicRecoverAsync, protocol::QueuePurge, protocol::QueueDelete>(id);
 }
 
 }  // namespace
@@ -60,17 +79,27 @@ void Session::tell_unblocked() {
 // ---- full queues ----
 
 // While publishes are held: further ones join them, acknowledgements and other channels overtake
-// them, and all else waits for those of its channel, as if they had been carried out.
-bool Session::must_wait(const Frame& frame) const {
-  if (is_content(frame)) return held_.full();
-  if (frame.type != static_cast<std::uint8_t>(FrameType::Method)) return false;
-  const auto id = protocol::peek_method(frame.payload).value_or(protocol::MethodId{});
-  if (id == protocol::BasicPublish::kId) return held_.full();
-  if (held_.empty()) return false;
-  if (frame.channel == 0) return true;
-  const bool settles = id == protocol::BasicAck::kId || id == protocol::BasicNack::kId ||
-                       id == protocol::BasicReject::kId;
-  return !settles && held_.has(frame.channel);
+// them, and all else waits for those of its channel. But who might make the room that they wait for
+// never waits: they are carried out before that method, beyond the limit.
+bool Session::must_wait(const Frame& frame) {
+  const bool is_method = frame.type == static_cast<std::uint8_t>(FrameType::Method);
+  if (!is_method && !is_content(frame)) return false;
+  const auto id = is_method ? protocol::peek_method(frame.payload).value_or(protocol::MethodId{})
+                            : protocol::BasicPublish::kId;
+  if (id == protocol::BasicPublish::kId) {
+    if (!held_.full()) return false;
+  } else {
+    if (held_.empty() || overtakes(id)) return false;
+    if (frame.channel != 0 && !held_.has(frame.channel)) return false;
+  }
+  if (!makes_room(id) && !consumes()) return true;
+  publish_held(true);
+  return !held_.empty();
+}
+
+// What it has been given, or will be, may be what fills the queue.
+bool Session::consumes() const {
+  return std::ranges::any_of(channels_, [](const auto& each) { return each.second->consumes(); });
 }
 
 void Session::hold(Channel& channel) {
@@ -97,8 +126,9 @@ void Session::on_queue_has_room(QueueId queue) {
 }
 
 // A parked session has a method to finish first, whose channel it is that is spoken of.
-void Session::publish_held() {
-  while (!held_.empty() && full_queues_.empty() && !parked_ && phase_ == Phase::Running) {
+void Session::publish_held(bool though_full) {
+  while (!held_.empty() && (though_full || full_queues_.empty()) && !parked_ &&
+         phase_ == Phase::Running) {
     HeldPublishes::Held next = held_.pop();
     stopped_ = false;
     Channel* const channel = find_channel(next.channel);

@@ -130,6 +130,57 @@ TEST_P(BlockPublisherTest, OtherMethodsOfTheChannelWaitAndOtherChannelsDoNot) {
   EXPECT_EQ(said(publisher), Texts{"confirm.select-ok"});
 }
 
+TEST_P(BlockPublisherTest, WhatMayMakeRoomBringsThePublishesOnThatItWouldWaitFor) {
+  const auto purge = [&] {
+    protocol::QueuePurge method;
+    method.queue = "r";
+    send(publisher, 1, method);
+    exchange();
+  };
+  fill();
+  get(publisher);
+  EXPECT_EQ(said(publisher), (Texts{"connection.unblocked", "basic.get-ok", "", "basic.ack"}));
+  EXPECT_EQ(ready("q"), 2u);
+  publish_and_wait();  // full still
+  EXPECT_EQ(ready("q"), 2u);
+  EXPECT_EQ(said(publisher), Texts{"connection.blocked"});
+  purge();  // of another queue: nobody knows what a purge is good for
+  EXPECT_EQ(said(publisher), (Texts{"connection.unblocked", "queue.purge-ok", "basic.ack"}));
+  EXPECT_EQ(ready("q"), 3u);
+}
+
+// It has something that it may give back or settle behind whatever it says now.
+TEST_P(BlockPublisherTest, WhoConsumesIsHeardWhateverItSays) {
+  get(publisher, false);
+  EXPECT_EQ(said(publisher), Texts{"basic.get-empty"});
+  publish_and_wait();
+  get(publisher, false);
+  for (int i = 0; i < 3; ++i) publish_and_wait();
+  EXPECT_EQ(ready("q"), 2u);
+  take_output(publisher);
+  send(publisher, 1, protocol::ChannelClose{});
+  exchange();
+  EXPECT_EQ(said(publisher), (Texts{"connection.unblocked", "channel.close-ok"}));
+  EXPECT_EQ(ready("q"), 4u);
+}
+
+TEST_P(BlockPublisherTest, WhoConsumesIsReadHoweverManyItHasHeld) {
+  publish_and_wait();
+  get(publisher, false);
+  Bytes bytes;
+  protocol::BasicPublish method;
+  method.routing_key = "q";
+  append(bytes, 1, method);
+  const Bytes header = content_header(false);
+  bytes.insert(bytes.end(), header.begin(), header.end());
+  for (int i = 0; i < 3'000; ++i) {
+    ASSERT_EQ(publisher.receive(bytes), bytes.size()) << i;
+    exchange();
+  }
+  EXPECT_GE(ready("q"), 2'000u);
+  EXPECT_TRUE(publisher.wants_input());
+}
+
 TEST_P(BlockPublisherTest, SoManyAreHeldAndThenNothingIsRead) {
   fill();
   Bytes bytes;
