@@ -156,6 +156,7 @@ void Ledger::doubt(Copy& copy) const {
 
 void Ledger::crashed(const std::map<std::string, std::vector<Stored>>& stored,
                      const std::vector<broker::QueueInfo>& infos) {
+  crashing_ = false;
   for (auto& [key, copy] : copies_) doubt(copy);
   Survivors survivors;
   for (QueueNumber number = 0; number < queues_.size(); ++number) {

@@ -102,6 +102,15 @@ void Ledger::confirmed(std::uint64_t message) {
   ++confirms_;
 }
 
+// What it had settled with a commit that nobody has answered may be with others now, whatever has
+// become of the commit.
+void Ledger::channel_over(ChannelSerial channel) {
+  over_.insert(channel);
+  if (crashing_) return;
+  for (auto& [number, commit] : commits_)
+    std::erase_if(commit.settled, [&](const Copy* copy) { return copy->settler == channel; });
+}
+
 void Ledger::committing(std::uint64_t message) { messages_.at(message).open_transaction = false; }
 
 void Ledger::rolled_back(std::uint64_t message) { messages_.at(message).withdrawn = true; }

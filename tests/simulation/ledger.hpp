@@ -142,7 +142,8 @@ class Ledger {
   void consumer_leaves(ChannelSerial channel, const std::string& consumer) {
     if (single_ == std::pair(channel, consumer)) single_ = {};
   }
-  void channel_over(ChannelSerial channel) { over_.insert(channel); }
+  void crashing() { crashing_ = true; }  // what is over from now on is so by the crash
+  void channel_over(ChannelSerial channel);
   // A commit is asked for: all of it survives a crash or nothing does.
   using CommitNumber = std::size_t;
   CommitNumber commit_asked(std::vector<std::uint64_t> messages, std::vector<Copy*> settled);
@@ -204,6 +205,7 @@ class Ledger {
   std::vector<Published> messages_;
   std::map<Key, Copy> copies_;
   std::set<ChannelSerial> over_;
+  bool crashing_ = false;
   ChannelSerial last_channel_ = 0;
   std::pair<ChannelSerial, std::string> single_;  // the active consumer of kSingle; 0: not known
   // Of kGroups: the last one that came for the first time, by group and publishing channel.

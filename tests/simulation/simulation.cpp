@@ -82,6 +82,7 @@ class Run {
   }
 
   void crash() {
+    ledger_.crashing();
     for (const auto& client : clients_) client->cut();
     clients_.clear();
     world_.crash(dice_.chance(70) ? world_.shards()
