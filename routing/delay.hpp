@@ -26,10 +26,11 @@ std::optional<std::int64_t> delay_ms(protocol::TableView headers);
 bool cancels_delayed(protocol::TableView headers);
 bool replaces_delayed(protocol::TableView headers);
 
-// Whether the message goes to those that wait instead of being routed.
-inline bool is_held(protocol::TableView headers) {
+// Whether the message goes to those that wait instead of being routed; `wishes`: also for the sake
+// of those that are there.
+inline bool is_held(protocol::TableView headers, bool wishes) {
   if (headers.empty()) return false;
-  return delay_ms(headers) || cancels_delayed(headers) || replaces_delayed(headers);
+  return delay_ms(headers) || (wishes && (cancels_delayed(headers) || replaces_delayed(headers)));
 }
 
 }  // namespace harrier::routing

@@ -123,7 +123,7 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
     found.clear();
     if (node->definition->delay_queue != QueueId{}) {
       by_key_alone = false;
-      if (request.delays && is_held(request.headers)) {
+      if (request.delays && is_held(request.headers, request.wishes)) {
         out.push_back(node->definition->delay_queue);
         ++sets;
         continue;

@@ -25,6 +25,7 @@ struct RouteRequest {
   protocol::TableView headers;              // looked at by headers exchanges and hash-header
   protocol::PropertiesView properties{};    // looked at by hash-property
   bool delays = true;                       // where it asks for that; false once it has waited
+  bool wishes = true;  // to cancel and replace; false for a dead letter: it has been carried out
 };
 
 class Router {

@@ -20,6 +20,7 @@ using protocol::TableView;
 constexpr std::string_view kTypeKey = "x-queue-type";
 constexpr std::string_view kAlternateKey = "alternate-exchange";
 constexpr std::string_view kMaxPriorityKey = "x-max-priority";
+constexpr std::string_view kSingleActiveKey = "x-single-active-consumer";
 constexpr std::string_view kDedupKey = "x-message-deduplication";
 constexpr std::string_view kDedupSizeKey = "x-cache-size";
 constexpr std::string_view kDedupTtlKey = "x-cache-ttl";
@@ -249,7 +250,7 @@ constexpr Rule kRules[] = {
     {"x-overflow", kClassic | kQuorum, read_overflow},
     {"x-queue-mode", kClassic, read_queue_mode},
     {"x-queue-version", kClassic, read_queue_version},
-    {"x-single-active-consumer", kClassic | kQuorum,
+    {kSingleActiveKey, kClassic | kQuorum,
      [](Arg a, Out s) { s.single_active_consumer = a.boolean(); }},
     // Counted on classic queues too, unlike elsewhere; a stream never redelivers.
     {"x-delivery-limit", kClassic | kQuorum,
@@ -448,6 +449,8 @@ bool is_stream(const routing::QueueEntry& queue) {
   return type && type->as_text() == name(QueueType::Stream);
 }
 
+bool stores_all(const routing::QueueEntry& queue) { return queue.hidden || is_stream(queue); }
+
 QueueSettings read_queue_settings(TableView arguments) {
   return read_settings(Place{"", ""}, arguments);
 }
@@ -476,8 +479,8 @@ void check_adoption(const routing::QueueEntry& existing, std::string_view vhost,
     compare_flag("durable", whose, durable, existing.durable);
     compare_flag("auto_delete", whose, auto_delete, existing.auto_delete);
     compare_type(whose, arguments, current);
-    compare_argument(kMaxPriorityKey, whose, arguments.find(kMaxPriorityKey),
-                     current.find(kMaxPriorityKey));
+    for (const std::string_view key : {kMaxPriorityKey, kSingleActiveKey})
+      compare_argument(key, whose, arguments.find(key), current.find(key));
   } catch (const AmqpError& error) {
     refuse(error.explanation() + ", and a queue cannot change that");
   }

@@ -94,6 +94,8 @@ QueueSettings check_queue_arguments(std::string_view queue, std::string_view vho
 QueueSettings read_queue_settings(protocol::TableView arguments);
 
 bool is_stream(const routing::QueueEntry& queue);
+// Transient messages too, if it is durable: a log, and where an exchange delays messages.
+bool stores_all(const routing::QueueEntry& queue);
 
 // For declaring a queue again. The caller has checked exclusivity (405) and passes durable = false
 // if the declaration is exclusive (C-215). Compares the flags, then only the arguments that the

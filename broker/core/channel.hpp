@@ -205,7 +205,7 @@ class Channel {
 
   // channel_tx.cpp
   bool is_durable(QueueId queue);
-  bool is_log(QueueId queue);
+  bool stores_transient(QueueId queue);
   std::uint64_t storing_shards(const std::vector<TxPublish>& publishes,
                                const std::vector<TxSettle>& settles);
   void send_commit_parts(std::uint64_t shards);

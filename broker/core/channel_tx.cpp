@@ -32,10 +32,9 @@ bool Channel::is_durable(QueueId id) {
   return queue != nullptr && queue->durable;
 }
 
-// It stores transient messages, too.
-bool Channel::is_log(QueueId id) {
+bool Channel::stores_transient(QueueId id) {
   const routing::QueueEntry* queue = session_.vhost().topology->find_queue(id);
-  return queue != nullptr && is_stream(*queue);
+  return queue != nullptr && stores_all(*queue);
 }
 
 // One bit for each shard where the transaction may change what is stored.
@@ -47,7 +46,7 @@ std::uint64_t Channel::storing_shards(const std::vector<TxPublish>& publishes,
   };
   for (const TxPublish& publish : publishes) {
     for (const QueueId queue : publish.queues) {
-      if (publish.message->persistent() || is_log(queue)) add(queue);
+      if (publish.message->persistent() || stores_transient(queue)) add(queue);
     }
   }
   for (const TxSettle& settle : settles) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "broker/auth/sha256.hpp"
+#include "broker/core/arguments.hpp"
 #include "protocol/message.hpp"
 
 namespace harrier::broker {
@@ -28,7 +29,7 @@ std::string plain_text(const FieldValue& value) {
 Millis ttl_of(const protocol::Message& message, DedupRule rule) {
   const auto own = message.properties().headers().find(kTtlHeader);
   const auto ttl_ms = own ? own->as_integer() : std::nullopt;
-  return ttl_ms && *ttl_ms > 0 ? *ttl_ms : rule.ttl_ms;
+  return ttl_ms && *ttl_ms > 0 ? std::min(*ttl_ms, kMillisecondsMax) : rule.ttl_ms;
 }
 
 }  // namespace

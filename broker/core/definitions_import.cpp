@@ -9,6 +9,7 @@
 
 #include "broker/core/arguments.hpp"
 #include "broker/core/control.hpp"
+#include "broker/core/delayed_exchange.hpp"
 #include "protocol/error.hpp"
 #include "routing/registry.hpp"
 
@@ -262,6 +263,11 @@ class Import {
       count(Effect::None, what);
       return;
     }
+    if (is_hidden_queue(wanted.name)) {
+      report_.warnings.push_back(wanted.at + ": the " + what +
+                                 " is left out: its exchange makes its own");
+      return;
+    }
     check_queue_arguments(wanted.name, wanted.vhost, wanted.durable, false, wanted.auto_delete,
                           wanted.arguments);
     routing::QueueEntry queue;
@@ -287,6 +293,11 @@ class Import {
       report_.warnings.push_back(wanted.at + ": the " + subject(wanted) + " is left out: its " +
                                  (has_source ? "destination" : "source") +
                                  " is neither here nor in the file");
+      return;
+    }
+    if (!wanted.to_exchange && is_hidden_queue(wanted.destination)) {
+      report_.warnings.push_back(wanted.at + ": the " + subject(wanted) +
+                                 " is left out: the queue is its exchange's alone");
       return;
     }
     const bool fresh = registry.bind(binding_of(wanted));

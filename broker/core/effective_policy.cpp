@@ -51,7 +51,8 @@ Table effective_arguments(protocol::TableView arguments, const EffectivePolicy* 
   if (policy == nullptr) return effective;
   policy->definition.view().for_each([&](std::string_view key, const FieldValue& value) {
     const PolicyKey* const known = find_policy_key(key);
-    if (known == nullptr || !known->for_queues) return true;
+    // A stored one may be of a version that read it otherwise.
+    if (known == nullptr || !known->for_queues || !known->accepts(value)) return true;
     const std::string name = argument_name(key);
     const auto own = effective.view().find(name);
     if (own && keeps(known->merge, *own, value)) return true;

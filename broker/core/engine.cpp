@@ -228,9 +228,13 @@ void Engine::end_turn() {
   do {
     for (const Grant& grant : std::exchange(deferred_, {})) send_to_queue(grant.queue, grant);
     for (Publish& copy : std::exchange(deferred_copies_, {})) publish(std::move(copy));
+    for (const ConnectionId id : std::exchange(may_publish_, {})) {
+      if (Session* session = find_session(id)) session->publish_held();
+    }
     if (!dead_letters_.empty()) send_dead_letters();
     if (control_) control_->end_turn();
-  } while (!deferred_.empty() || !deferred_copies_.empty() || !dead_letters_.empty());
+  } while (!deferred_.empty() || !deferred_copies_.empty() || !may_publish_.empty() ||
+           !dead_letters_.empty());
   if (dead_letter_shards_ != 0) join_dead_letters();
   if (!late_writers_.empty()) write_late();
   if (!batch_.empty()) commit_batch();

@@ -121,6 +121,8 @@ class Engine final : public Outlet {
     deferred_.push_back(grant);
   }  // sent later in the turn, not inside the caller
   void defer(Publish copy) { deferred_copies_.push_back(std::move(copy)); }
+  // What the session has held back may go, but not from within the queue or channel that says so.
+  void publish_held_later(ConnectionId id) { may_publish_.push_back(id); }
   void drop_deferred(const ChannelRef& channel) {
     std::erase_if(deferred_, [&](const Grant& g) { return g.consumer.channel == channel; });
   }
@@ -244,6 +246,7 @@ class Engine final : public Outlet {
   std::vector<Outbox> outboxes_;
   std::vector<Grant> deferred_;
   std::vector<Publish> deferred_copies_;
+  std::vector<ConnectionId> may_publish_;
   std::vector<ConnectionId> dirty_;
   std::set<std::pair<Millis, ConnectionId>> deadlines_;
   Millis next_memory_check_ = 0;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <utility>
 
+#include "broker/core/arguments.hpp"
 #include "broker/core/engine.hpp"
 
 namespace harrier::broker {
@@ -32,6 +33,7 @@ void Engine::send_dead_letter(const DeadLetter& letter) {
   request.exchange =
       topology->find_exchange(letter.delayed_by ? *letter.delayed_by : message.exchange());
   request.delays = !letter.delayed_by;
+  request.wishes = false;
   if (request.exchange == nullptr) return;
   request.routing_key = message.routing_key();
   request.extra_keys = letter.extra_keys;
@@ -42,7 +44,7 @@ void Engine::send_dead_letter(const DeadLetter& letter) {
     const routing::QueueEntry* const queue = topology->find_queue(id);
     if (queue == nullptr || std::ranges::count(letter.queues_past, queue->name) > 0) continue;
     publish({id, letter.message, {}, 0});
-    if (letter.leaves_store && queue->durable && message.persistent())
+    if (letter.leaves_store && queue->durable && (message.persistent() || stores_all(*queue)))
       dead_letter_shards_ |= std::uint64_t{1} << shard_of(id, options_.shards);
   }
 }

@@ -79,17 +79,34 @@ std::vector<Ready> Lane::take_expired(Seq arriving, Outlet& outlet) {
       backlog.note_gone(seq, outlet.current_batch(), outlet.durable_through());
     dead.push_back(std::move(*found));
   }
+  if (has_retries_in_turn()) {
+    std::vector<Seq> late;
+    ready.for_each_returned([&](const Ready& each) {
+      if (each.seq != arriving && expiry->due(each) <= now) late.push_back(each.seq);
+    });
+    for (const Seq seq : late) {
+      dead.push_back(*ready.take(seq));
+      expiry->left(dead.back());
+    }
+  }
   while (!ready.empty() && ready.front().seq != arriving && expiry->due(ready.front()) <= now) {
     dead.push_back(ready.pop());
     expiry->left(dead.back());
   }
-  std::ranges::sort(dead, {}, &Ready::seq);
+  std::ranges::sort(dead, {}, [](const Ready& each) { return rank_of(each.seq); });
   return dead;
 }
 
 Millis Lane::next_due(bool waiting) const {
   const Millis next = expiry->next_due();
-  if (!ready.empty()) return std::min(next, expiry->due_in_turn(ready.front().enqueued_ms));
+  if (!ready.empty()) {
+    Millis since = ready.front().enqueued_ms;
+    if (has_retries_in_turn()) {
+      ready.for_each_returned(
+          [&](const Ready& each) { since = std::min(since, each.enqueued_ms); });
+    }
+    return std::min(next, expiry->due_in_turn(since));
+  }
   if (backlog.empty() || !expiry->has_ttl() || backlog.fetching() || waiting) return next;
   return std::min(next, expiry->head_due_ms);
 }

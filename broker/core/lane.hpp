@@ -91,6 +91,10 @@ class Lane {
 
  private:
   void end_sweep(Millis unread_due_ms, Outlet& outlet);
+  // Retries come back when they are due: who is first has not come first.
+  bool has_retries_in_turn() const {
+    return expiry->has_ttl() && !ready.empty() && is_delayed_position(ready.front().seq);
+  }
 
   const bool pages_;
   Millis backlog_since_ms_ = 0;  // nothing behind the head came earlier

@@ -65,7 +65,8 @@ class LengthLimit {
     return given ? static_cast<std::uint64_t>(*given) : std::numeric_limits<std::uint64_t>::max();
   }
   std::uint64_t size(Seq seq, const protocol::Message& message) const {
-    return seq <= restored_to_ ? persistence::content_size(message) : message.body().size();
+    const bool by_content = seq <= restored_to_ || is_delayed_position(seq);
+    return by_content ? persistence::content_size(message) : message.body().size();
   }
 
   std::uint64_t messages_max_;

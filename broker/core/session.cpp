@@ -143,7 +143,7 @@ ReplyTo Session::park_followed(OnReply then) {
 void Session::unpark() {
   abandon_wait();
   engine_.mark_dirty(*this);
-  if (holding_) publish_held();
+  if (holding_) engine_.publish_held_later(id_);
 }
 
 // What was asked is no longer waited for; the replies that are still to come find nobody.
@@ -161,7 +161,7 @@ void Session::on_reply(Reply& reply) {
   const OnReply then = outstanding_ > 1 ? on_reply_ : std::exchange(on_reply_, nullptr);
   if (--outstanding_ == 0) abandon_wait();
   guarded(current_channel_, current_method_, [&] { then(reply); });
-  if (holding_ && !parked_) publish_held();
+  if (holding_ && !parked_) engine_.publish_held_later(id_);
 }
 
 void Session::await_window() {

@@ -77,6 +77,8 @@ class Session {
   void on_window_open();
   void on_queue_full(QueueId queue);  // one that asks its publishers to wait
   void on_queue_has_room(QueueId queue);
+  // What has waited for room, as far as there is, or all of it.
+  void publish_held(bool though_full = false);
   void on_deadline();
   void end_turn();                              // confirms of the turn
   void force_close(const std::string& reason);  // 320
@@ -167,7 +169,6 @@ class Session {
   void tell_blocked(std::string_view reason);
   void tell_unblocked();
   void hold(Channel& channel);
-  void publish_held(bool though_full = false);
   void stop_holding();
 
   void frame_error(protocol::ByteView input, protocol::FrameStatus status);

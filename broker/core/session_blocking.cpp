@@ -42,7 +42,7 @@ bool Session::must_block(const Frame& frame) {
   const Alarm& alarm = engine_.alarm();
   if (phase_ != Phase::Running || (!alarm.memory && !alarm.disk && !holding_)) return false;
   if (holding_ && must_wait(frame)) {
-    stopped_ = true;
+    stopped_ = !parked_;  // a parked one reads on when it is answered, and asks again
     engine_.mark_dirty(*this);
     return true;
   }
@@ -72,7 +72,7 @@ void Session::tell_blocked(std::string_view reason) {
 // Not while there is another reason.
 void Session::tell_unblocked() {
   engine_.mark_dirty(*this);
-  if (blocked_ || !held_.empty()) return;
+  if (blocked_ || !held_.empty() || phase_ != Phase::Running) return;
   if (std::exchange(blocked_told_, false)) send(0, protocol::ConnectionUnblocked{});
 }
 
@@ -94,7 +94,7 @@ bool Session::must_wait(const Frame& frame) {
   }
   if (!makes_room(id) && !consumes()) return true;
   publish_held(true);
-  return !held_.empty();
+  return !held_.empty() || parked_;
 }
 
 // What it has been given, or will be, may be what fills the queue.
@@ -122,7 +122,7 @@ void Session::on_queue_full(QueueId queue) {
 
 void Session::on_queue_has_room(QueueId queue) {
   std::erase(full_queues_, queue);
-  if (holding_) publish_held();
+  if (holding_) engine_.publish_held_later(id_);
 }
 
 // A parked session has a method to finish first, whose channel it is that is spoken of.

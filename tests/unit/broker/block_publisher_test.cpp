@@ -231,6 +231,43 @@ TEST_P(BlockPublisherTest, PurgeDeletionAndAPolicyEndIt) {
   EXPECT_EQ(said(publisher), (Texts{"connection.unblocked", "basic.ack"}));
 }
 
+TEST_P(BlockPublisherTest, WhoWaitsForAQueueThatIsDeletedGoesOn) {
+  fill();
+  protocol::QueueDelete deletion;
+  deletion.queue = "q";
+  send(other, 1, deletion);
+  exchange();
+  EXPECT_EQ(said(publisher), (Texts{"connection.unblocked", "basic.ack"}));
+  for (int i = 0; i < 2; ++i) publish_and_wait("r");
+  EXPECT_EQ(ready("r"), 2u);
+}
+
+// What was held is published when nobody is in the middle of anything, or this would pull the
+// channel away from under its own acknowledgement.
+TEST_P(BlockPublisherTest, WhatWasHeldMayEndItsConnection) {
+  fill();
+  get(publisher, false);  // brings the one on, and the queue is full still
+  take_output(publisher);
+  Bytes bytes;
+  protocol::BasicPublish method;
+  method.routing_key = "q";
+  method.immediate = true;
+  append(bytes, 1, method);
+  const Bytes header = content_header(false);
+  bytes.insert(bytes.end(), header.begin(), header.end());
+  EXPECT_EQ(publisher.receive(bytes), bytes.size());
+  exchange();
+  EXPECT_EQ(said(publisher), Texts{"connection.blocked"});
+  protocol::BasicConsume consume;
+  consume.queue = "q";
+  send(other, 1, consume);
+  exchange();
+  const Texts all = said(publisher);
+  ASSERT_FALSE(all.empty());
+  EXPECT_EQ(all.back(), "connection.close");
+  EXPECT_EQ(std::ranges::count(all, "connection.unblocked"), 0);
+}
+
 TEST_P(BlockPublisherTest, AnAlarmAndAFullQueueAreToldAsOne) {
   fill();
   for (const auto& engine : engines) engine->handle(Alarm{true, false}, 0);

@@ -215,11 +215,11 @@ class DedupTest : public testing::Test {
   QueueId queue() { return engines_[0]->find_vhost("/")->topology->find_queue("q")->id; }
 
   void publish(std::string_view id, std::uint64_t confirm = 0, DedupRule rule = {},
-               std::optional<std::int32_t> ttl_ms = {}, bool persistent = true,
+               std::optional<std::int64_t> ttl_ms = {}, bool persistent = true,
                std::string_view exchange_name = "x") {
     Table headers;
     headers.add("x-deduplication-header", id);
-    if (ttl_ms) headers.add_int32("x-cache-ttl", *ttl_ms);
+    if (ttl_ms) headers.add_int64("x-cache-ttl", *ttl_ms);
     protocol::Properties properties;
     properties.delivery_mode = static_cast<std::uint8_t>(persistent ? 2 : 1);
     properties.headers = headers;
@@ -297,17 +297,18 @@ TEST_F(DedupTest, TheWindowEndsByTimeWhichAMessageMaySayItself) {
   publish("a");
   publish("b", 0, {}, 5'000);
   publish("c", 0, {}, 10);
+  publish("d", 0, {}, INT64_MAX);
   set_now(999);
-  for (const char* id : {"a", "b"}) publish(id);
-  EXPECT_EQ(ready(), 3u);
-  publish("c");
+  for (const char* id : {"a", "b", "d"}) publish(id);
   EXPECT_EQ(ready(), 4u);
+  publish("c");
+  EXPECT_EQ(ready(), 5u);
   set_now(1'000);
   for (const char* id : {"a", "b", "c"}) publish(id);
-  EXPECT_EQ(ready(), 5u);
-  set_now(5'000);
-  publish("b");
   EXPECT_EQ(ready(), 6u);
+  set_now(5'000);
+  for (const char* id : {"b", "d"}) publish(id);
+  EXPECT_EQ(ready(), 7u);
 }
 
 TEST_F(DedupTest, AnExchangeHasAWindowOfItsOwn) {

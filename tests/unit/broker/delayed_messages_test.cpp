@@ -497,6 +497,35 @@ TEST_F(RetryTest, KeepsItsLevelAndItsTimeToLive) {
   EXPECT_EQ(store.stats().messages, 0u);
 }
 
+// A retry that comes ahead may have come later, and expires later.
+TEST_F(RetryTest, ExpiresByItsOwnTimeWhateverIsAheadOfIt) {
+  protocol::Table arguments = retry("all", "fixed");
+  arguments.add_int32("x-message-ttl", 1'000);
+  open("q", arguments);
+  publish("early", {});
+  consume();
+  EXPECT_EQ(take_delivered(), (Texts{"early"}));
+  const Delivery early = last[0];
+  advance(500);
+  publish("late", {});
+  rest();
+  EXPECT_EQ(take_delivered(), (Texts{"late"}));
+  const Delivery late = last[0];
+  queue->cancel(late.consumer);
+  settle(late, Outcome::Fail);
+  advance(50);
+  settle(early, Outcome::Fail);  // due after the other: behind it
+  advance(100);
+  EXPECT_EQ(queue->info().messages_ready, 2u);
+  advance(349);
+  EXPECT_EQ(queue->info().messages_ready, 2u);
+  advance(1);
+  EXPECT_EQ(queue->info().messages_ready, 1u);
+  advance(500);
+  EXPECT_EQ(queue->info().messages_ready, 0u);
+  EXPECT_EQ(store.stats().messages, 0u);
+}
+
 TEST_F(RetryTest, TheTypeSaysWhoWaits) {
   for (const char* type : {"failed", "returned", "all", "disabled"}) {
     for (const Outcome outcome : {Outcome::Fail, Outcome::Requeue}) {

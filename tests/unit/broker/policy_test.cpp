@@ -166,6 +166,15 @@ TEST(EffectiveArguments, CanBeReadAsSettings) {
   }
 }
 
+// Nor one that an earlier version has checked by other rules.
+TEST(EffectiveArguments, WhatItsKeyDoesNotAcceptIsLeftOut) {
+  const Table old = Table().add_bool("delayed-retry-jitter", true).add_int64("max-length", 5);
+  const Table arguments = effective({}, old);
+  EXPECT_EQ(value_of(arguments, "x-max-length"), "5");
+  EXPECT_FALSE(arguments.view().find("x-delayed-retry-jitter"));
+  EXPECT_NO_THROW(read_queue_settings(arguments));
+}
+
 TEST(EffectiveArguments, ANegativeDeliveryLimitIsNoLimit) {
   const auto limit = [](std::int64_t argument, std::int64_t by_policy) {
     return value_of(effective(Table().add_int64("x-delivery-limit", argument),
