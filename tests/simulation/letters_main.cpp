@@ -6,16 +6,14 @@
 // letters.hpp and letter_client.hpp. A seed decides everything, so a failure is repeated by the
 // command that it prints.
 #include <algorithm>
-#include <cstdlib>
-#include <iostream>
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "tests/simulation/ledger.hpp"
 #include "tests/simulation/letter_client.hpp"
+#include "tests/simulation/seeds.hpp"
 
 namespace {
 
@@ -26,14 +24,6 @@ using Kind = LetterClient::Kind;
 
 constexpr std::size_t kClientsMax = 5;
 constexpr unsigned kShardsAfterCrashMax = 4;
-
-struct Options {
-  std::uint64_t first = 1;
-  std::uint64_t last = 1;
-  unsigned shards = 2;
-  std::uint64_t steps = 6'000;
-  std::uint64_t crashes = 0;
-};
 
 class Run {
  public:
@@ -149,65 +139,6 @@ class Run {
   std::vector<std::unique_ptr<LetterClient>> clients_;
 };
 
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view word = argv[i];
-    if (i + 1 == argc) throw std::runtime_error(std::string(word) + " needs a number");
-    const std::uint64_t number = std::stoull(argv[++i]);
-    if (word == "--seed") {
-      options.first = options.last = number;
-    } else if (word == "--from") {
-      options.first = number;
-    } else if (word == "--to") {
-      options.last = number;
-    } else if (word == "--shards" && number >= 1 && number <= broker::kShardsMax) {
-      options.shards = static_cast<unsigned>(number);
-    } else if (word == "--steps") {
-      options.steps = number;
-    } else if (word == "--crashes") {
-      options.crashes = number;
-    } else {
-      throw std::runtime_error("what is " + std::string(word) + " " + argv[i] + "?");
-    }
-  }
-  return options;
-}
-
-bool run_seed(std::uint64_t seed, const Options& options, const char* program) {
-  try {
-    Run run(seed, options.shards);
-    try {
-      run.execute(options.steps, options.crashes);
-    } catch (const Violation& violation) {
-      std::cerr << "seed " << seed << ": " << violation.what() << "\n  (" << run.summary()
-                << ")\n  again: " << program << " --seed " << seed << " --shards " << options.shards
-                << " --steps " << options.steps << " --crashes " << options.crashes << '\n';
-      return false;
-    }
-    if (options.first == options.last)
-      std::cout << "seed " << seed << ": " << run.summary() << '\n';
-  } catch (const std::exception& error) {
-    std::cerr << "seed " << seed << ": " << error.what() << '\n';
-    return false;
-  }
-  return true;
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    const Options options = parse(argc, argv);
-    std::uint64_t failed = 0;
-    for (std::uint64_t seed = options.first; seed <= options.last; ++seed) {
-      if (!run_seed(seed, options, argv[0])) ++failed;
-    }
-    std::cout << options.last - options.first + 1 << " seeds on " << options.shards << " shards, "
-              << failed << " failed\n";
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-  } catch (const std::exception& error) {
-    std::cerr << argv[0] << ": " << error.what() << '\n';
-    return EXIT_FAILURE;
-  }
-}
+int main(int argc, char** argv) { return run_seeds<Run>(argc, argv, 6'000); }

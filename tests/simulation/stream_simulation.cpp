@@ -4,14 +4,12 @@
 //
 // As simulation, with one stream: an offset means the same message for ever, every reader sees all
 // from where it began, in order, and nothing confirmed is lost; with a limit the front goes.
-#include <cstdlib>
-#include <iostream>
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "tests/simulation/seeds.hpp"
 #include "tests/simulation/stream_client.hpp"
 
 namespace {
@@ -20,14 +18,6 @@ using namespace harrier;              // NOLINT: a program of one file
 using namespace harrier::simulation;  // NOLINT
 
 constexpr std::size_t kClientsMax = 7;
-
-struct Options {
-  std::uint64_t first = 1;
-  std::uint64_t last = 1;
-  unsigned shards = 2;
-  std::uint64_t steps = 4'000;
-  std::uint64_t crashes = 0;
-};
 
 class Run {
  public:
@@ -126,60 +116,6 @@ class Run {
   std::uint64_t last_serial_ = 0;
 };
 
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view word = argv[i];
-    if (i + 1 == argc) throw std::runtime_error(std::string(word) + " needs a number");
-    const std::uint64_t number = std::stoull(argv[++i]);
-    if (word == "--seed") {
-      options.first = options.last = number;
-    } else if (word == "--from") {
-      options.first = number;
-    } else if (word == "--to") {
-      options.last = number;
-    } else if (word == "--shards" && number >= 1 && number <= broker::kShardsMax) {
-      options.shards = static_cast<unsigned>(number);
-    } else if (word == "--steps") {
-      options.steps = number;
-    } else if (word == "--crashes") {
-      options.crashes = number;
-    } else {
-      throw std::runtime_error("what is " + std::string(word) + " " + argv[i] + "?");
-    }
-  }
-  return options;
-}
-
-bool run_seed(std::uint64_t seed, const Options& options, const char* program) {
-  try {
-    Run run(seed, options.shards);
-    run.execute(options.steps, options.crashes);
-    if (options.first == options.last)
-      std::cout << "seed " << seed << ": " << run.summary() << '\n';
-  } catch (const std::exception& error) {
-    std::cerr << "seed " << seed << ": " << error.what() << "\n  again: " << program << " --seed "
-              << seed << " --shards " << options.shards << " --steps " << options.steps
-              << " --crashes " << options.crashes << '\n';
-    return false;
-  }
-  return true;
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    const Options options = parse(argc, argv);
-    std::uint64_t failed = 0;
-    for (std::uint64_t seed = options.first; seed <= options.last; ++seed) {
-      if (!run_seed(seed, options, argv[0])) ++failed;
-    }
-    std::cout << options.last - options.first + 1 << " seeds on " << options.shards << " shards, "
-              << failed << " failed\n";
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-  } catch (const std::exception& error) {
-    std::cerr << argv[0] << ": " << error.what() << '\n';
-    return EXIT_FAILURE;
-  }
-}
+int main(int argc, char** argv) { return run_seeds<Run>(argc, argv, 4'000); }

@@ -54,6 +54,17 @@ class BlockPublisherTest : public SessionFixture, public testing::WithParamInter
     exchange();
   }
 
+  static Bytes publish_bytes(bool immediate) {
+    Bytes bytes;
+    protocol::BasicPublish method;
+    method.routing_key = "q";
+    method.immediate = immediate;
+    append(bytes, 1, method);
+    const Bytes header = content_header(false);
+    bytes.insert(bytes.end(), header.begin(), header.end());
+    return bytes;
+  }
+
   // Full, and one more is held.
   void fill() {
     for (int i = 0; i < 3; ++i) publish_and_wait();
@@ -167,12 +178,7 @@ TEST_P(BlockPublisherTest, WhoConsumesIsHeardWhateverItSays) {
 TEST_P(BlockPublisherTest, WhoConsumesIsReadHoweverManyItHasHeld) {
   publish_and_wait();
   get(publisher, false);
-  Bytes bytes;
-  protocol::BasicPublish method;
-  method.routing_key = "q";
-  append(bytes, 1, method);
-  const Bytes header = content_header(false);
-  bytes.insert(bytes.end(), header.begin(), header.end());
+  const Bytes bytes = publish_bytes(false);
   for (int i = 0; i < 3'000; ++i) {
     ASSERT_EQ(publisher.receive(bytes), bytes.size()) << i;
     exchange();
@@ -183,12 +189,7 @@ TEST_P(BlockPublisherTest, WhoConsumesIsReadHoweverManyItHasHeld) {
 
 TEST_P(BlockPublisherTest, SoManyAreHeldAndThenNothingIsRead) {
   fill();
-  Bytes bytes;
-  protocol::BasicPublish method;
-  method.routing_key = "q";
-  append(bytes, 1, method);
-  const Bytes header = content_header(false);
-  bytes.insert(bytes.end(), header.begin(), header.end());
+  const Bytes bytes = publish_bytes(false);
   int held = 1;
   while (publisher.receive(bytes) == bytes.size()) ASSERT_LT(++held, 10'000);
   EXPECT_EQ(held, 1'000);
@@ -248,13 +249,7 @@ TEST_P(BlockPublisherTest, WhatWasHeldMayEndItsConnection) {
   fill();
   get(publisher, false);  // brings the one on, and the queue is full still
   take_output(publisher);
-  Bytes bytes;
-  protocol::BasicPublish method;
-  method.routing_key = "q";
-  method.immediate = true;
-  append(bytes, 1, method);
-  const Bytes header = content_header(false);
-  bytes.insert(bytes.end(), header.begin(), header.end());
+  const Bytes bytes = publish_bytes(true);
   EXPECT_EQ(publisher.receive(bytes), bytes.size());
   exchange();
   EXPECT_EQ(said(publisher), Texts{"connection.blocked"});
