@@ -115,11 +115,6 @@ class ConsumerRoster {
 
  private:
   using Available = std::list<QueueConsumer*>;
-  struct RefHash {
-    std::size_t operator()(const ConsumerRef& ref) const noexcept {
-      return std::hash<ChannelRef>{}(ref.channel) * 31 + ref.consumer;
-    }
-  };
 
   QueueConsumer& add_slot();
   void unlist(QueueConsumer& consumer);
@@ -130,7 +125,7 @@ class ConsumerRoster {
   const UnsentLimits limits_;
   std::vector<std::unique_ptr<QueueConsumer>> slots_;
   std::vector<std::uint32_t> free_slots_;
-  std::unordered_map<ConsumerRef, std::uint32_t, RefHash> consumers_;
+  std::unordered_map<ConsumerRef, std::uint32_t> consumers_;
   std::unordered_map<ChannelRef, std::uint32_t> getters_;
   std::map<std::int64_t, Available, std::greater<>> available_;  // by priority, highest first
   std::uint64_t arrivals_ = 0;

@@ -57,3 +57,10 @@ struct std::hash<harrier::broker::ChannelRef> {
                                       ref.number);
   }
 };
+
+template <>
+struct std::hash<harrier::broker::ConsumerRef> {
+  std::size_t operator()(const harrier::broker::ConsumerRef& ref) const noexcept {
+    return std::hash<harrier::broker::ChannelRef>{}(ref.channel) * 31 + ref.consumer;
+  }
+};

@@ -83,11 +83,6 @@ class Stream {
     std::uint64_t batch = 0;
     Seq first = 0;
   };
-  struct RefHash {
-    std::size_t operator()(const ConsumerRef& ref) const noexcept {
-      return std::hash<ChannelRef>{}(ref.channel) * 31 + ref.consumer;
-    }
-  };
 
   StoreId stored_id() const { return store_id(entry_.id); }
   void note_batch(Seq seq, Outlet& outlet);
@@ -146,7 +141,7 @@ class Stream {
 
   std::vector<std::unique_ptr<StreamReader>> readers_;  // by slot
   std::vector<std::uint32_t> free_slots_;
-  std::unordered_map<ConsumerRef, std::uint32_t, RefHash> consumers_;
+  std::unordered_map<ConsumerRef, std::uint32_t> consumers_;
   std::vector<std::uint32_t> listed_;  // have all there is and want more
   std::vector<std::uint32_t> due_;
   std::deque<std::uint32_t> asking_;  // for a page, when fewer fetches are open
