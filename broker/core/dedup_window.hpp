@@ -2,16 +2,18 @@
 //
 // DedupWindow: the ids that came last, by number and by time, in order of arrival. A value inside
 // its Deduplication, on the queue's thread. Ids are kept as digests, so their length costs nothing;
-// about 90 bytes each. Ids that expire out of order are not found any more, but leave the window in
+// about 60 bytes each. Ids that expire out of order are not found any more, but leave the window in
 // order. No method fails.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
 #include <deque>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "broker/core/ids.hpp"
 #include "persistence/write_batch.hpp"
@@ -33,13 +35,15 @@ class DedupWindow {
   };
 
   bool holds(const Digest& id, Millis now) const {
-    const auto at = latest_.find(id);
-    return at != latest_.end() && order_[at->second - gone_].until > now;
+    const Slot* const latest = find(id);
+    return latest != nullptr && latest->entry.until > now;
   }
   // In place of an older one of the same id, if that has expired.
   void add(const Entry& entry) {
-    latest_[entry.id] = gone_ + order_.size();
-    order_.push_back(entry);
+    if (order_.size() >= newest_.size()) make_room();
+    std::uint64_t& newest = newest_[bucket_of(entry.id)];
+    order_.push_back({entry, newest});
+    newest = gone_ + order_.size();
   }
   // Takes out what is too old or too much; `left(Seq)` is told of those that the store holds.
   template <class Left>
@@ -49,26 +53,48 @@ class DedupWindow {
   bool empty() const { return order_.empty(); }
 
  private:
-  struct DigestHash {
-    std::size_t operator()(const Digest& id) const noexcept {
-      std::size_t hash = 0;
-      std::memcpy(&hash, id.data(), sizeof hash);
-      return hash;
-    }
+  // Ids share buckets; each entry knows the one before it in its bucket. Entries leave in the order
+  // in which they came, so whatever a chain leads to beyond the first that has gone has gone too,
+  // and no chain needs mending.
+  struct Slot {
+    Entry entry;
+    std::uint64_t before = 0;  // its number; numbers begin at 1
   };
+  static constexpr std::size_t kBucketsMin = 16;  // a power of two, as all their numbers
 
-  std::deque<Entry> order_;
-  std::uint64_t gone_ = 0;  // entries that have left: the number of order_.front()
-  std::unordered_map<Digest, std::uint64_t, DigestHash> latest_;  // number of the id's last entry
+  std::size_t bucket_of(const Digest& id) const {
+    std::size_t hash = 0;
+    std::memcpy(&hash, id.data(), sizeof hash);
+    return hash & (newest_.size() - 1);
+  }
+  // Its last entry; null: none.
+  const Slot* find(const Digest& id) const {
+    if (newest_.empty()) return nullptr;
+    for (std::uint64_t number = newest_[bucket_of(id)]; number > gone_;) {
+      const Slot& slot = order_[number - gone_ - 1];
+      if (slot.entry.id == id) return &slot;
+      number = slot.before;
+    }
+    return nullptr;
+  }
+  void make_room() {
+    newest_.assign(std::max(kBucketsMin, 2 * newest_.size()), 0);
+    std::uint64_t number = gone_;
+    for (Slot& slot : order_) {
+      std::uint64_t& newest = newest_[bucket_of(slot.entry.id)];
+      slot.before = std::exchange(newest, ++number);
+    }
+  }
+
+  std::deque<Slot> order_;
+  std::uint64_t gone_ = 0;             // entries that have left: the number of the last of them
+  std::vector<std::uint64_t> newest_;  // by bucket, the number of its last entry
 };
 
 template <class Left>
 void DedupWindow::trim(std::uint32_t ids_max, Millis now, const Left& left) {
-  while (!order_.empty() && (order_.size() > ids_max || order_.front().until <= now)) {
-    const Entry& oldest = order_.front();
-    const auto at = latest_.find(oldest.id);
-    if (at != latest_.end() && at->second == gone_) latest_.erase(at);
-    if (oldest.seq != 0) left(oldest.seq);
+  while (!order_.empty() && (order_.size() > ids_max || order_.front().entry.until <= now)) {
+    if (order_.front().entry.seq != 0) left(order_.front().entry.seq);
     order_.pop_front();
     ++gone_;
   }

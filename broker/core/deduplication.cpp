@@ -18,11 +18,12 @@ constexpr std::string_view kIdHeader = "x-deduplication-header";
 constexpr std::string_view kTtlHeader = "x-cache-ttl";
 constexpr std::array<std::uint8_t, 2> kNoProperties{};  // flags alone
 
-std::string plain_text(const FieldValue& value) {
-  if (value.tag == 'S' || value.tag == 'x') return std::string(protocol::as_text(value.payload));
+std::string_view plain_text(const FieldValue& value, std::string& room) {
+  if (value.tag == 'S' || value.tag == 'x') return protocol::as_text(value.payload);
   if (value.tag == 'V' || value.as_table() || value.as_array()) return {};
-  if (const auto seconds = value.as_timestamp()) return std::to_string(*seconds);
-  return protocol::to_text(value);
+  const auto seconds = value.as_timestamp();
+  room = seconds ? std::to_string(*seconds) : protocol::to_text(value);
+  return room;
 }
 
 // A message may say itself for how long it is to count.
@@ -34,15 +35,15 @@ Millis ttl_of(const protocol::Message& message, DedupRule rule) {
 
 }  // namespace
 
-std::string dedup_id(const protocol::Message& message) {
+std::string_view dedup_id(const protocol::Message& message, std::string& room) {
   const protocol::PropertiesView properties = message.properties();
   if (properties.has(protocol::kHeaders)) {
     if (const auto given = properties.headers().find(kIdHeader)) {
-      std::string id = plain_text(*given);
+      const std::string_view id = plain_text(*given, room);
       if (!id.empty()) return id;
     }
   }
-  return std::string(properties.text(protocol::kMessageId).value_or(""));
+  return properties.text(protocol::kMessageId).value_or("");
 }
 
 DedupWindow::Digest DedupWindow::digest(std::string_view id) {
@@ -77,7 +78,8 @@ bool Deduplication::came_before(const protocol::Message& message, DedupRule by_e
                                 Millis now) {
   own_ = by_exchange_ = {};
   if (!own_rule_.any() && !by_exchange.any()) return false;
-  const std::string id = dedup_id(message);
+  std::string room;
+  const std::string_view id = dedup_id(message, room);
   if (id.empty()) return false;
   id_ = DedupWindow::digest(id);
   const auto is_known = [&](Candidate& at, std::string_view scope, DedupRule rule) {

@@ -28,8 +28,9 @@ namespace harrier::broker {
 using routing::DedupRule;
 
 // The id of a message as text: the header `x-deduplication-header` if it is a number, a text or
-// another plain value, else the property message-id. Empty: it has none.
-std::string dedup_id(const protocol::Message& message);
+// another plain value, else the property message-id. Empty: it has none. It stands in the message
+// or, if it is no text there, in `room`.
+std::string_view dedup_id(const protocol::Message& message, std::string& room);
 
 class Deduplication {
  public:
