@@ -289,13 +289,6 @@ std::string to_text(const FieldValue& value) { return value_text(value, ValueTex
 
 std::string to_text(TableView table) { return table_text(table, ValueText::Plain); }
 
-void Table::key_and_tag(std::string_view key, char tag) {
-  HARRIER_CHECK(key.size() <= kKeySizeMax);
-  bytes_.push_back(static_cast<std::uint8_t>(key.size()));
-  bytes_.insert(bytes_.end(), key.begin(), key.end());
-  bytes_.push_back(static_cast<std::uint8_t>(tag));
-}
-
 namespace {
 
 std::uint8_t* grow(std::vector<std::uint8_t>& bytes, std::size_t size) {
@@ -303,9 +296,21 @@ std::uint8_t* grow(std::vector<std::uint8_t>& bytes, std::size_t size) {
   return bytes.data() + bytes.size() - size;
 }
 
+}  // namespace
+
+void Table::key_and_tag(std::string_view key, char tag) {
+  HARRIER_CHECK(key.size() <= kKeySizeMax);
+  std::uint8_t* const out = grow(bytes_, 1 + key.size() + 1);
+  put_u8(put_shortstr(out, key), static_cast<std::uint8_t>(tag));
+}
+
+namespace {
+
+constexpr std::size_t kSizeBytes = 4;  // of a size before what it is of
+
 void append_sized(std::vector<std::uint8_t>& bytes, ByteView content) {
   HARRIER_CHECK(content.size() <= std::numeric_limits<std::uint32_t>::max());
-  std::uint8_t* const out = grow(bytes, 4 + content.size());
+  std::uint8_t* const out = grow(bytes, kSizeBytes + content.size());
   put_raw(put_u32(out, static_cast<std::uint32_t>(content.size())), content);
 }
 
@@ -366,14 +371,17 @@ Table& Table::add_table(std::string_view key, TableView value) {
   return *this;
 }
 
-Table& Table::add_array(std::string_view key, const std::vector<FieldValue>& values) {
-  std::vector<std::uint8_t> elements;
-  for (const FieldValue& value : values) {
-    elements.push_back(static_cast<std::uint8_t>(value.tag));
-    append_payload(elements, value);
-  }
+Table& Table::add_array(std::string_view key, std::span<const FieldValue> values) {
   key_and_tag(key, 'A');
-  append_sized(bytes_, elements);
+  const std::size_t start = bytes_.size();
+  grow(bytes_, kSizeBytes);
+  for (const FieldValue& value : values) {
+    bytes_.push_back(static_cast<std::uint8_t>(value.tag));
+    append_payload(bytes_, value);
+  }
+  const std::size_t size = bytes_.size() - start - kSizeBytes;
+  HARRIER_CHECK(size <= std::numeric_limits<std::uint32_t>::max());
+  put_u32(bytes_.data() + start, static_cast<std::uint32_t>(size));
   return *this;
 }
 
@@ -384,17 +392,7 @@ Table& Table::add_value(std::string_view key, const FieldValue& value) {
 }
 
 Table& Table::remove(std::string_view key) {
-  std::vector<std::uint8_t> kept;
-  ByteReader reader(bytes_);
-  while (reader.remaining() > 0) {
-    const std::uint8_t* const start = reader.position();
-    const std::string_view name = reader.shortstr();
-    read_value(reader);
-    if (!reader.ok()) break;
-    if (name != key) kept.insert(kept.end(), start, reader.position());
-  }
-  bytes_ = std::move(kept);
-  return *this;
+  return remove_if([&](std::string_view name) { return name == key; });
 }
 
 }  // namespace harrier::protocol

@@ -7,12 +7,16 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "protocol/bytes.hpp"
+#include "protocol/check.hpp"
 
 namespace harrier::protocol {
 
@@ -118,16 +122,27 @@ class Table {
   Table& add(std::string_view key, const char* longstr) {
     return add(key, std::string_view(longstr));
   }
-  Table& add_bool(std::string_view key, bool value);                              // t
-  Table& add_int32(std::string_view key, std::int32_t value);                     // I
-  Table& add_int64(std::string_view key, std::int64_t value);                     // l
-  Table& add_double(std::string_view key, double value);                          // d
-  Table& add_timestamp(std::string_view key, std::uint64_t seconds);              // T
-  Table& add_void(std::string_view key);                                          // V
-  Table& add_table(std::string_view key, TableView value);                        // F
-  Table& add_array(std::string_view key, const std::vector<FieldValue>& values);  // A
-  Table& add_value(std::string_view key, const FieldValue& value);                // as it stands
-  Table& remove(std::string_view key);  // every entry of that key
+  Table& add_bool(std::string_view key, bool value);                           // t
+  Table& add_int32(std::string_view key, std::int32_t value);                  // I
+  Table& add_int64(std::string_view key, std::int64_t value);                  // l
+  Table& add_double(std::string_view key, double value);                       // d
+  Table& add_timestamp(std::string_view key, std::uint64_t seconds);           // T
+  Table& add_void(std::string_view key);                                       // V
+  Table& add_table(std::string_view key, TableView value);                     // F
+  Table& add_array(std::string_view key, std::span<const FieldValue> values);  // A
+  Table& add_array(std::string_view key, std::initializer_list<FieldValue> values) {
+    return add_array(key, std::span(values.begin(), values.size()));
+  }
+  Table& add_value(std::string_view key, const FieldValue& value);  // as it stands
+  Table& remove(std::string_view key);                              // every entry of that key
+  // Those for whose key the predicate holds; it sees each once.
+  template <class IsUnwanted>
+  Table& remove_if(IsUnwanted&& is_unwanted);
+  // Room for so many bytes in all: what is added up to then is copied once.
+  Table& reserve(std::size_t bytes) {
+    bytes_.reserve(bytes);
+    return *this;
+  }
 
   friend bool operator==(const Table&, const Table&) = default;
 
@@ -153,6 +168,25 @@ void TableView::for_each(Visit&& visit) const {
     const FieldValue value = read_value(reader);
     if (!reader.ok() || !visit(key, value)) return;
   }
+}
+
+// In place: what is kept moves down over what has gone.
+template <class IsUnwanted>
+Table& Table::remove_if(IsUnwanted&& is_unwanted) {
+  ByteReader reader(bytes_);
+  std::uint8_t* kept_to = bytes_.data();
+  while (reader.remaining() > 0) {
+    const std::uint8_t* const start = reader.position();
+    const std::string_view key = reader.shortstr();
+    read_value(reader);
+    HARRIER_CHECK(reader.ok());
+    if (is_unwanted(key)) continue;
+    const auto size = static_cast<std::size_t>(reader.position() - start);
+    if (kept_to != start) std::memmove(kept_to, start, size);
+    kept_to += size;
+  }
+  bytes_.resize(static_cast<std::size_t>(kept_to - bytes_.data()));
+  return *this;
 }
 
 }  // namespace harrier::protocol

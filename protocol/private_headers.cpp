@@ -4,6 +4,8 @@
 //   "bcc": A of S, if there are any; "died": t, "replaced": t, if true
 #include "protocol/private_headers.hpp"
 
+#include <utility>
+
 namespace harrier::protocol {
 namespace {
 
@@ -43,22 +45,21 @@ PrivateHeaders read_private_headers(const PropertiesView& properties) {
   return read;
 }
 
-std::vector<std::uint8_t> with_private_headers(const PropertiesView& properties,
-                                               const Table& headers,
+std::vector<std::uint8_t> with_private_headers(const PropertiesView& properties, Table headers,
                                                const PrivateHeaders& private_headers) {
-  Table all(headers.view());
-  all.remove(kName);
+  headers.remove(kName);  // without the mark it is a client's
   const bool any = private_headers != PrivateHeaders{};
   if (any) {
     Table table;
+    table.reserve(64);
     std::vector<FieldValue> bcc;
     for (const std::string& key : private_headers.bcc) bcc.push_back({'S', as_bytes(key)});
     if (!bcc.empty()) table.add_array(kBcc, bcc);
     if (private_headers.has_died) table.add_bool(kDied, true);
     if (private_headers.keys_replaced) table.add_bool(kReplaced, true);
-    all.add_table(kName, table);
+    headers.add_table(kName, table);
   }
-  std::vector<std::uint8_t> out = properties.with_headers(all);
+  std::vector<std::uint8_t> out = properties.with_headers(headers);
   const auto flags = static_cast<std::uint16_t>((properties.flags() & ~kPrivateMark) | kHeaders);
   set_flags(out, static_cast<std::uint16_t>(any ? flags | kPrivateMark : flags));
   return out;
@@ -68,10 +69,9 @@ std::vector<std::uint8_t> visible_properties(const PropertiesView& properties,
                                              std::uint32_t delivery_count,
                                              std::optional<std::int64_t> stream_offset) {
   Table headers(properties.headers());
-  if (has_private_headers(properties)) headers.remove(kName);
   if (delivery_count > 0) headers.remove(kDeliveryCount).add_int64(kDeliveryCount, delivery_count);
   if (stream_offset) headers.remove(kStreamOffset).add_int64(kStreamOffset, *stream_offset);
-  return with_private_headers(properties, headers, {});
+  return with_private_headers(properties, std::move(headers), {});
 }
 
 std::vector<std::uint8_t> without_private_mark(const PropertiesView& properties) {

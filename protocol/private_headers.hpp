@@ -35,8 +35,7 @@ PrivateHeaders read_private_headers(const PropertiesView& properties);
 
 // The same properties with these headers instead of their own, and with the private ones, if there
 // are any.
-std::vector<std::uint8_t> with_private_headers(const PropertiesView& properties,
-                                               const Table& headers,
+std::vector<std::uint8_t> with_private_headers(const PropertiesView& properties, Table headers,
                                                const PrivateHeaders& private_headers);
 
 // The properties as a client may see them; a delivery_count other than 0 is added as

@@ -121,35 +121,34 @@ TableView PropertiesView::headers() const {
   return TableView(as_bytes(ByteReader(value_bytes(kHeaders)).longstr()));
 }
 
-std::vector<std::uint8_t> PropertiesView::with_value(PropertyFlag flag, ByteView encoded) const {
+std::vector<std::uint8_t> PropertiesView::with_value(PropertyFlag flag, ByteView size,
+                                                     ByteView content) const {
+  ByteView before;
+  ByteView after;
   // Bytes that are missing altogether stand for "no properties".
-  std::array<std::uint8_t, kFlagsSize> flag_word{};
-  put_u16(flag_word.data(), static_cast<std::uint16_t>(flags_ | flag));
-  const ByteView old_value = value_bytes(flag);
-  std::vector<std::uint8_t> out(flag_word.begin(), flag_word.end());
-  if (bytes_.size() < kFlagsSize) {
-    out.insert(out.end(), encoded.begin(), encoded.end());
-    return out;
+  if (bytes_.size() >= kFlagsSize) {
+    const ByteView old_value = value_bytes(flag);
+    before = {bytes_.data() + kFlagsSize, old_value.data()};
+    after = {old_value.data() + old_value.size(), bytes_.data() + bytes_.size()};
   }
-  const std::uint8_t* const end = bytes_.data() + bytes_.size();
-  out.insert(out.end(), bytes_.data() + kFlagsSize, old_value.data());
-  out.insert(out.end(), encoded.begin(), encoded.end());
-  out.insert(out.end(), old_value.data() + old_value.size(), end);
+  std::vector<std::uint8_t> out(kFlagsSize + before.size() + size.size() + content.size() +
+                                after.size());
+  std::uint8_t* at = put_u16(out.data(), static_cast<std::uint16_t>(flags_ | flag));
+  for (const ByteView part : {before, size, content, after}) at = put_raw(at, part);
   return out;
 }
 
 std::vector<std::uint8_t> PropertiesView::with_text(PropertyFlag flag,
                                                     std::string_view text) const {
   HARRIER_CHECK(kind_of(flag) == Kind::ShortStr && text.size() <= 255);
-  std::vector<std::uint8_t> encoded(1 + text.size());
-  put_shortstr(encoded.data(), text);
-  return with_value(flag, encoded);
+  const auto size = static_cast<std::uint8_t>(text.size());
+  return with_value(flag, {&size, 1}, as_bytes(text));
 }
 
 std::vector<std::uint8_t> PropertiesView::with_headers(TableView headers) const {
-  std::vector<std::uint8_t> encoded(4 + headers.bytes().size());
-  put_longstr(encoded.data(), as_text(headers.bytes()));
-  return with_value(kHeaders, encoded);
+  std::array<std::uint8_t, 4> size{};
+  put_u32(size.data(), static_cast<std::uint32_t>(headers.bytes().size()));
+  return with_value(kHeaders, size, headers.bytes());
 }
 
 std::vector<std::uint8_t> PropertiesView::without(PropertyFlag flag) const {

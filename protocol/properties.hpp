@@ -65,7 +65,7 @@ class PropertiesView {
  private:
   // The encoded value; if it is absent, the empty place where it would stand.
   ByteView value_bytes(PropertyFlag flag) const;
-  std::vector<std::uint8_t> with_value(PropertyFlag flag, ByteView encoded) const;
+  std::vector<std::uint8_t> with_value(PropertyFlag flag, ByteView size, ByteView content) const;
   ByteView bytes_;
   std::uint16_t flags_ = 0;
 };

@@ -38,8 +38,7 @@ bool is_set(protocol::TableView headers, std::string_view key) {
 
 }  // namespace
 
-std::optional<std::int64_t> delay_ms(protocol::TableView headers) {
-  const auto value = headers.find(kDelayHeader);
+std::optional<std::int64_t> delay_ms(const std::optional<FieldValue>& value) {
   const auto number = value ? read_number(*value) : std::nullopt;
   if (!number || *number <= 0 || *number > kDelayMsMax) return std::nullopt;
   return number;

@@ -21,7 +21,10 @@ inline constexpr std::string_view kDelayedTypeArgument = "x-delayed-type";
 inline constexpr std::int64_t kDelayMsMax = 315'360'000'000;
 
 // Milliseconds, above 0: of any integer, a decimal text, or a float, cut.
-std::optional<std::int64_t> delay_ms(protocol::TableView headers);
+std::optional<std::int64_t> delay_ms(const std::optional<protocol::FieldValue>& value);
+inline std::optional<std::int64_t> delay_ms(protocol::TableView headers) {
+  return delay_ms(headers.find(kDelayHeader));
+}
 // Those that wait and have its message-id go; with the second, it takes their place.
 bool cancels_delayed(protocol::TableView headers);
 bool replaces_delayed(protocol::TableView headers);

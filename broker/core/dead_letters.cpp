@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
 #include "protocol/private_headers.hpp"
@@ -57,6 +58,9 @@ std::vector<std::string> cc_keys(TableView headers) {
   return keys;
 }
 
+// Room for the history of one death: no names are longer than this but by far.
+constexpr std::size_t kHistoryBytes = 640;
+
 // The same entry, once more (C-426).
 Table counted_again(TableView death) {
   Table out;
@@ -74,31 +78,53 @@ Table counted_again(TableView death) {
 Table first_death(const protocol::Message& message, const PropertiesView& properties,
                   std::string_view queue, std::string_view reason,
                   const std::vector<std::string>& cc, Millis unix_ms) {
-  std::vector<FieldValue> keys{{'S', protocol::as_bytes(message.routing_key())}};
+  const FieldValue own_key{'S', protocol::as_bytes(message.routing_key())};
+  std::vector<FieldValue> keys;
+  if (!cc.empty()) keys.push_back(own_key);
   for (const std::string& key : cc) keys.push_back({'S', protocol::as_bytes(key)});
   Table out;
+  out.reserve(kHistoryBytes / 2);
   out.add_int64("count", 1).add("reason", reason).add("queue", queue);
   out.add_timestamp("time", static_cast<std::uint64_t>(std::max<Millis>(unix_ms, 0) / 1000));
-  out.add("exchange", message.exchange()).add_array("routing-keys", keys);
+  out.add("exchange", message.exchange())
+      .add_array("routing-keys",
+                 keys.empty() ? std::span(&own_key, 1) : std::span<const FieldValue>(keys));
   if (const auto expiration = properties.text(protocol::kExpiration))
     out.add("original-expiration", *expiration);
   return out;
 }
 
 void add_deaths(Table& headers, const Table& latest, const std::vector<TableView>& before) {
-  std::vector<FieldValue> deaths{{'F', latest.view().bytes()}};
+  const FieldValue last{'F', latest.view().bytes()};
+  if (before.empty()) {
+    headers.add_array(kDeaths, {&last, 1});
+    return;
+  }
+  std::vector<FieldValue> deaths{last};
   for (const TableView death : before) deaths.push_back({'F', death.bytes()});
-  headers.remove(kDeaths).add_array(kDeaths, deaths);
+  headers.add_array(kDeaths, deaths);
 }
 
-// x-first-death-* stay as the first death wrote them, x-last-death-* follow each (C-424).
 void add_summary(Table& headers, TableView latest, bool is_first) {
   const std::array<std::string_view, 3> values{text_of(latest, "reason"), text_of(latest, "queue"),
                                                text_of(latest, "exchange")};
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (is_first) headers.remove(kFirst[i]).add(kFirst[i], values[i]);
-    headers.remove(kLast[i]).add(kLast[i], values[i]);
+    if (is_first) headers.add(kFirst[i], values[i]);
+    headers.add(kLast[i], values[i]);
   }
+}
+
+// x-first-death-* stay as the first death wrote them, x-last-death-* follow each (C-424).
+Table without_history(TableView headers, bool is_first) {
+  Table out;
+  out.reserve(headers.bytes().size() + kHistoryBytes);
+  headers.for_each([&](std::string_view key, const FieldValue& value) {
+    const bool is_history = key == kDeaths || std::ranges::count(kLast, key) > 0 ||
+                            (is_first && std::ranges::count(kFirst, key) > 0);
+    if (!is_history) out.add_value(key, value);
+    return true;
+  });
+  return out;
 }
 
 // A queue is skipped if it stands in the history and no death since then was a rejection: only
@@ -144,7 +170,7 @@ DeadLetter DeadLetters::letter(const protocol::Message& message, DeathReason rea
                                Millis unix_ms) const {
   const PropertiesView properties = message.properties();
   protocol::PrivateHeaders hidden = protocol::read_private_headers(properties);
-  Table headers(properties.headers());
+  Table headers = without_history(properties.headers(), !hidden.has_died);
   std::vector<std::string> cc;
   if (!hidden.keys_replaced) cc = cc_keys(properties.headers());
 
@@ -174,10 +200,12 @@ DeadLetter DeadLetters::letter(const protocol::Message& message, DeathReason rea
     hidden.keys_replaced = true;
   }
   hidden.has_died = true;
-  const std::vector<std::uint8_t> without = properties.without(protocol::kExpiration);  // C-427
+  std::vector<std::uint8_t> edited = with_private_headers(properties, std::move(headers), hidden);
+  if (properties.has(protocol::kExpiration))  // C-427
+    edited = PropertiesView::trusted(edited).without(protocol::kExpiration);
   letter.message = protocol::Message::create(
-      exchange_, routing_key_ ? std::string_view(*routing_key_) : message.routing_key(),
-      with_private_headers(PropertiesView::trusted(without), headers, hidden), message.body());
+      exchange_, routing_key_ ? std::string_view(*routing_key_) : message.routing_key(), edited,
+      message.body());
   return letter;
 }
 

@@ -20,8 +20,22 @@ constexpr unsigned kReleasedPerTurn = 2'000;
 MessagePtr after_delay(const MessagePtr& delayed) {
   const protocol::Message& message = *delayed;
   const protocol::PropertiesView properties = message.properties();
-  const auto delay = routing::delay_ms(properties.headers());
+  const auto value = properties.headers().find(routing::kDelayHeader);
+  const auto delay = routing::delay_ms(value);
   if (!delay) return delayed;
+  if (value->tag == 'I' || value->tag == 'l') {  // as most clients write it: in its place
+    std::vector<std::uint8_t> edited(message.property_bytes().begin(),
+                                     message.property_bytes().end());
+    std::uint8_t* const at =
+        edited.data() + (value->payload.data() - message.property_bytes().data());
+    if (value->tag == 'I') {
+      protocol::put_u32(at, static_cast<std::uint32_t>(-*delay));
+    } else {
+      protocol::put_u64(at, static_cast<std::uint64_t>(-*delay));
+    }
+    return protocol::Message::create(message.exchange(), message.routing_key(), edited,
+                                     message.body());
+  }
   protocol::Table headers(properties.headers());
   headers.remove(routing::kDelayHeader);
   if (*delay <= std::numeric_limits<std::int32_t>::max()) {
@@ -31,7 +45,7 @@ MessagePtr after_delay(const MessagePtr& delayed) {
   }
   return protocol::Message::create(
       message.exchange(), message.routing_key(),
-      protocol::with_private_headers(properties, headers,
+      protocol::with_private_headers(properties, std::move(headers),
                                      protocol::read_private_headers(properties)),
       message.body());
 }

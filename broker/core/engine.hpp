@@ -259,7 +259,7 @@ class Engine final : public Outlet {
   std::deque<std::pair<std::uint64_t, PublishSettled>> awaiting_durable_;  // in batch order
 
   std::set<std::pair<Millis, QueueId>> queue_alarms_;  // since 1970
-  std::deque<DeadLetter> dead_letters_;                // of this turn, not sent yet
+  std::vector<DeadLetter> dead_letters_;               // of this turn, not sent yet
   bool sending_dead_letters_ = false;
   std::uint64_t dead_letter_shards_ = 0;  // one bit for each that has got stored ones in this turn
   std::vector<QueueId> dead_letter_routes_;

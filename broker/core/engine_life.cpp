@@ -10,17 +10,22 @@
 
 namespace harrier::broker {
 
+namespace {
+constexpr std::size_t kLettersKept = 4'096;  // room for so many stays: half a MiB
+}
+
 void Engine::dead_letter(DeadLetter letter) { dead_letters_.push_back(std::move(letter)); }
 
 // One after the other, not inside the queue where they died: the next queue may be the same one,
 // and a letter may lead to more. That ends, because no letter goes in a circle (C-431).
 void Engine::send_dead_letters() {
   if (std::exchange(sending_dead_letters_, true)) return;
-  while (!dead_letters_.empty()) {
-    const DeadLetter letter = std::move(dead_letters_.front());
-    dead_letters_.pop_front();
+  for (std::size_t next = 0; next < dead_letters_.size(); ++next) {
+    const DeadLetter letter = std::move(dead_letters_[next]);
     send_dead_letter(letter);
   }
+  dead_letters_.clear();
+  if (dead_letters_.capacity() > kLettersKept) dead_letters_.shrink_to_fit();
   sending_dead_letters_ = false;
 }
 
