@@ -131,7 +131,7 @@ struct Config {
   std::string data = "./harrier-data";
   std::uint32_t shards = 0;  // 0: one for every two cores
   // How long a shard without work looks for more before it sleeps.
-  std::uint32_t spin_us = 20;
+  std::uint32_t spin_us = 50;
   std::vector<std::string> vhosts = {"/"};
   std::string definitions;  // a file to import at every start; empty: none
   LogConfig log;
