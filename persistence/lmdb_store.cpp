@@ -231,6 +231,7 @@ void LmdbStore::commit(WriteBatch batch, OnDurable done) {
 }
 
 void LmdbStore::fetch(QueueId queue, Seq from, std::size_t bytes_max, OnFetched done) {
+  if (!reader_) return done(read(queue, from, bytes_max));  // not begun: nothing is paged out
   reader_->give([this, queue, from, bytes_max, done = std::move(done)] {
     Fetched fetched = read(queue, from, bytes_max);
     if (fetched.status.ok() && paged_->has(queue)) {

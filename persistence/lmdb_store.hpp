@@ -51,7 +51,8 @@ class LmdbStore final : public MessageStore {
 
   static Status open(const StoreSettings& settings, std::unique_ptr<LmdbStore>& out);
   // In two steps, for who may yet refuse what recover() gives: until begin() the image stays as it
-  // is, also when the store ends, and only recover() and opened() may be called.
+  // is, also when the store ends, and only recover(), opened() and fetch() may be called, which
+  // answers before it returns then.
   static Status open_to_recover(const StoreSettings& settings, std::unique_ptr<LmdbStore>& out);
   Status begin();  // before anything is delivered
   ~LmdbStore() override;

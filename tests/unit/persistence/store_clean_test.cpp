@@ -41,6 +41,11 @@ class StoreCleanTest : public StoreTest {
       ASSERT_EQ(refused->recover(recovery), Status());
       ASSERT_EQ(recovery.queues.size(), 1u);
       EXPECT_EQ(recovery.queues.front().messages, 3u);
+      // What a broker has to know of it before it serves.
+      std::size_t read = 0;
+      refused->fetch(recovery.queues.front().queue, 0, std::size_t{1} << 20,
+                     [&](const Fetched& page) { read = page.messages.size(); });
+      EXPECT_EQ(read, 3u);
       refused.reset();
       EXPECT_TRUE(image_bytes() == before) << "attempt " << attempts;
     }
