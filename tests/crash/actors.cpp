@@ -47,21 +47,15 @@ void Publisher::publish() {
   const MessageKey key{id_, world_.ledger.next_number(id_)};
   const bool persistent = world_.spare || !world_.dice.one_in(10);
   for (Queue* queue : queues_) world_.ledger.published(*queue, key, persistent);
-  unconfirmed_.emplace(++sequence_, key);
+  unconfirmed_.sent(key);
   client_.publish(queues_.front()->exchange, queues_.front()->routing_key, false,
                   make_properties(key, persistent), make_body(key, world_.dice.body_size()));
 }
 
 void Publisher::on_method(const protocol::Method& method, const Content&) {
-  const auto* ack = std::get_if<protocol::BasicAck>(&method);
-  require(ack != nullptr, "a publisher got " + protocol::print(method));
-  const auto end = unconfirmed_.upper_bound(ack->delivery_tag);
-  const auto begin = ack->multiple ? unconfirmed_.begin() : unconfirmed_.find(ack->delivery_tag);
-  require(begin != unconfirmed_.end() && begin != end, "a confirm of nothing");
-  for (auto at = begin; at != end; ++at) {
-    for (Queue* queue : queues_) world_.ledger.confirmed(*queue, at->second);
+  for (const MessageKey& key : unconfirmed_.take(method)) {
+    for (Queue* queue : queues_) world_.ledger.confirmed(*queue, key);
   }
-  unconfirmed_.erase(begin, end);
 }
 
 // --- Consumer ---

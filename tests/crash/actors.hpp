@@ -17,6 +17,7 @@
 
 #include "tests/crash/client.hpp"
 #include "tests/crash/ledger.hpp"
+#include "tests/crash/unconfirmed.hpp"
 
 namespace harrier::crash_tests {
 
@@ -74,8 +75,7 @@ class Publisher final : public Actor {
   std::uint32_t id_;
   std::vector<Queue*> queues_;
   std::size_t window_;
-  std::uint64_t sequence_ = 0;
-  std::map<std::uint64_t, MessageKey> unconfirmed_;  // by sequence number
+  Unconfirmed unconfirmed_;
 };
 
 // Acknowledges one by one or many at once, rejects some, gives some back.

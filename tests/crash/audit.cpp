@@ -102,7 +102,8 @@ void audit_one(World& world, Queue& queue, bool all) {
   require(count <= possible, "queue " + queue.name + " holds " + std::to_string(count) +
                                  " messages, of which only " + std::to_string(possible) +
                                  " can be");
-  const bool must = all || world.ledger.open_groups(queue) || queue.copies.size() > kDeep;
+  const bool must =
+      all || queue.deduplicates || world.ledger.open_groups(queue) || queue.copies.size() > kDeep;
   // Fewer than owed: reading it says which one is lost.
   if (!must && count >= owed && world.dice.one_in(2)) return;
   world.ledger.audited(queue, reader.read(count));

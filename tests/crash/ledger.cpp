@@ -95,6 +95,7 @@ void Ledger::confirmed(Queue& queue, const MessageKey& key) {
   const auto at = queue.copies.find(key);
   require(at != queue.copies.end(), in_queue(key, queue) + ": confirmed and unknown to the test");
   at->second.durable = true;
+  if (queue.deduplicates) queue.ids.insert(key);
   ++totals_.confirmed;
 }
 
@@ -247,6 +248,7 @@ void Ledger::audited(Queue& queue, const std::vector<Seen>& all) {
     copy.delivered = true;
     copy.held = true;
     held.emplace(seen.key, copy);
+    if (queue.deduplicates) queue.ids.insert(seen.key);
     queue.copies.erase(at);
   }
   for (const auto& [key, copy] : queue.copies) check_missing(queue, key, copy);

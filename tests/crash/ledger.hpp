@@ -17,11 +17,13 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "protocol/field_table.hpp"
 #include "tests/crash/client.hpp"
 #include "tests/crash/message_form.hpp"
 #include "tests/crash/violation.hpp"
@@ -47,6 +49,9 @@ struct Queue {
   std::string exchange;  // where its messages were published, and with which key
   std::string routing_key;
   std::vector<Queue*> dead_letters_to;
+  protocol::Table arguments;
+  bool deduplicates = false;  // what has been taken is kept for ever, and no audit leaves it out
+  std::set<MessageKey> ids;   // that: confirmed, or found by an audit
   std::string died_in;  // all that it gets are dead letters from there, in the order of their end
   std::map<MessageKey, Copy> copies;
 };

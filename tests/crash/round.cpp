@@ -10,6 +10,9 @@
 #include <iostream>
 
 #include "tests/crash/audit.hpp"
+#include "tests/crash/delays.hpp"
+#include "tests/crash/repeats.hpp"
+#include "tests/crash/stream_log.hpp"
 
 namespace harrier::crash_tests {
 namespace {
@@ -58,6 +61,10 @@ CrashTest::CrashTest(Options options)
     graves_.back()->died_in = dying_->name;
   }
   dying_->dead_letters_to = graves_;
+  dying_->arguments.add("x-dead-letter-exchange", kGraveExchange);
+  subjects_.push_back(std::make_unique<Repeats>(ledger_));
+  subjects_.push_back(std::make_unique<Delays>());
+  subjects_.push_back(std::make_unique<StreamLog>());
 }
 
 void CrashTest::run() {
@@ -66,15 +73,36 @@ void CrashTest::run() {
     std::cout << "round " << round_ << ": " << summary() << "\n" << std::flush;
   }
   --round_;
-  if (options_.spare) return audit(world_, true);
+  if (options_.spare) return look(true);
   audit_all_ = true;
   allow_crash_points_ = false;
   start();
   stop_in_good_order();
+  check_load();
+}
+
+void CrashTest::check_load() const {
   const Ledger::Totals& totals = ledger_.totals();
   require(totals.confirmed > 0 && totals.delivered > 0 && totals.settled > 0 && totals.died > 0 &&
               totals.audited > 0,
           "the load was too short to prove anything");
+  for (const auto& subject : subjects_) subject->check_load();
+}
+
+void CrashTest::look(bool all) {
+  audit(world_, all);
+  for (const auto& subject : subjects_) subject->audit(world_, all);
+  check_topology(world_, topology_);
+}
+
+void CrashTest::killed() {
+  ledger_.killed();
+  for (const auto& subject : subjects_) subject->killed();
+}
+
+void CrashTest::stopped_in_good_order() {
+  ledger_.stopped_in_good_order();
+  for (const auto& subject : subjects_) subject->stopped_in_good_order();
 }
 
 void CrashTest::one_round() {
@@ -103,7 +131,7 @@ void CrashTest::kill_while_starting() {
   broker_->await_port(static_cast<int>(dice_.below(20)));
   broker_->signal(SIGKILL);
   broker_->await_end();
-  ledger_.killed();
+  killed();
   ++kills_at_start_;
 }
 
@@ -124,10 +152,7 @@ bool CrashTest::try_start() {
   }
   world_.port = *port;
   try {
-    if (set_up_) {
-      audit(world_, audit_all_);
-      check_topology(world_, topology_);
-    }
+    if (set_up_) look(audit_all_);
   } catch (const Gone&) {
     expect_kill();
     return false;
@@ -144,13 +169,11 @@ void CrashTest::set_up() {
     exchange.durable = true;
     require(client.call(exchange).ok(), "exchange.declare");
   }
-  protocol::Table dies;
-  dies.add("x-dead-letter-exchange", kGraveExchange);
   for (const Queue* queue : ledger_.queues()) {
     protocol::QueueDeclare declare;
     declare.queue = queue->name;
     declare.durable = true;
-    if (queue == dying_) declare.arguments = dies.view();
+    declare.arguments = queue->arguments.view();
     require(client.call(declare).ok(), "queue.declare");
     if (queue->exchange.empty()) continue;
     protocol::QueueBind bind;
@@ -158,6 +181,7 @@ void CrashTest::set_up() {
     bind.exchange = queue->exchange;
     require(client.call(bind).ok(), "queue.bind");
   }
+  for (const auto& subject : subjects_) subject->set_up(client);
   set_up_ = true;
 }
 
@@ -177,6 +201,7 @@ void CrashTest::make_actors() {
   add(std::make_unique<Transactor>(world_, ++id, transactional_));
   add(std::make_unique<Purger>(world_, ++id, *purged_));
   add(std::make_unique<Builder>(world_, topology_));
+  for (const auto& subject : subjects_) subject->add_actors(world_, id, actors_);
   // The first queue of each kind has no consumer: a backlog. The last has two.
   for (const auto* queues : {&direct_, &fan_}) {
     for (std::size_t i = 1; i < queues->size(); ++i) {
@@ -214,7 +239,7 @@ void CrashTest::end(How how) {
   if (how == How::Kill) {
     broker_->signal(SIGKILL);
     bury();
-    ledger_.killed();
+    killed();
     ++kills_;
     return;
   }
@@ -243,10 +268,9 @@ void CrashTest::bring_to_rest() {
 // The broker lives on, but for the ledger this is a restart.
 void CrashTest::cut_off() {
   actors_.clear();
-  ledger_.stopped_in_good_order();
+  stopped_in_good_order();
   await_release(world_);
-  audit(world_, false);
-  check_topology(world_, topology_);
+  look(false);
 }
 
 void CrashTest::stop_in_good_order() {
@@ -255,11 +279,11 @@ void CrashTest::stop_in_good_order() {
   const int status = broker_->await_end();
   if (!crash_point_.empty() && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
     ++crash_points_hit_;
-    ledger_.killed();
+    killed();
     return;
   }
   require(status == 0, "the broker ended " + describe_end(status) + " on SIGTERM");
-  ledger_.stopped_in_good_order();
+  stopped_in_good_order();
   ++stops_;
 }
 
@@ -275,7 +299,7 @@ void CrashTest::expect_kill() {
   const int status = broker_->await_end();
   require(!crash_point_.empty() && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
           "the broker ended " + describe_end(status) + ", and nobody had asked it to");
-  ledger_.killed();
+  killed();
   ++crash_points_hit_;
 }
 
@@ -284,13 +308,15 @@ std::string CrashTest::summary() const {
   const auto part = [](const char* name, std::uint64_t value) {
     return std::to_string(value) + " " + name;
   };
+  std::string others;
+  for (const auto& subject : subjects_) others += "; " + subject->summary();
   return part("kills, ", kills_) + part("at start, ", kills_at_start_) +
          part("at crash points, ", crash_points_hit_) + part("stops; copies: ", stops_) +
          part("published, ", t.published) + part("confirmed, ", t.confirmed) +
          part("delivered, ", t.delivered) + part("settled, ", t.settled) +
          part("rejected to death, ", t.died) + part("came back redelivered, ", t.came_back) +
          part("audited; ", t.audited) + part("transactions, ", t.transactions) +
-         part("groups open at a kill", t.torn_open);
+         part("groups open at a kill", t.torn_open) + others;
 }
 
 }  // namespace harrier::crash_tests

@@ -13,6 +13,7 @@
 
 #include "tests/crash/actors.hpp"
 #include "tests/crash/broker_process.hpp"
+#include "tests/crash/subject.hpp"
 #include "tests/crash/topology.hpp"
 
 namespace harrier::crash_tests {
@@ -52,6 +53,10 @@ class CrashTest {
   void end(How how);
   void bring_to_rest();
   void stop_in_good_order();
+  void stopped_in_good_order();
+  void killed();
+  void look(bool all);  // at a broker that has just started
+  void check_load() const;
   void cut_off();
   void bury();         // the broker is dead or dying: what has it said?
   void expect_kill();  // it has ended: as a crash point does it, or not
@@ -63,6 +68,7 @@ class CrashTest {
   Topology topology_;
   World world_;
   std::vector<Queue*> direct_, fan_, transactional_, graves_;
+  std::vector<std::unique_ptr<Subject>> subjects_;
   Queue* dying_ = nullptr;
   Queue* purged_ = nullptr;
   bool set_up_ = false;
