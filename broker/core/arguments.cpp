@@ -263,6 +263,8 @@ constexpr Rule kRules[] = {
      [](Arg a, Out s) { s.message_group_header = a.name(); }},
     {"x-group-max-unacked", kClassic | kQuorum,
      [](Arg a, Out s) { s.group_max_unacked = a.count(1); }},
+    {"x-group-delivery-rate", kClassic | kQuorum,
+     [](Arg a, Out s) { s.group_delivery_rate = a.count(1); }},
     {"x-fair-share", kClassic | kQuorum, [](Arg a, Out s) { s.fair_share = a.boolean(); }},
     {"x-max-unacked", kClassic | kQuorum, [](Arg a, Out s) { s.max_unacked = a.count(1); }},
     {"x-delivery-rate", kClassic | kQuorum, [](Arg a, Out s) { s.delivery_rate = a.count(1); }},

@@ -59,6 +59,7 @@ struct QueueSettings {
   std::optional<std::int64_t> consumer_timeout_ms;  // 0: none
   std::optional<std::string> message_group_header;
   std::optional<std::int64_t> group_max_unacked;
+  std::optional<std::int64_t> group_delivery_rate;  // per second
   bool fair_share = false;
   std::optional<std::int64_t> max_unacked;
   std::optional<std::int64_t> delivery_rate;  // per second

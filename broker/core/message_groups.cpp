@@ -49,9 +49,18 @@ void MessageGroups::set_unsettled_max(std::uint32_t max) {
   for (std::uint32_t index = 0; index < kBuckets; ++index) relist(index);
 }
 
+void MessageGroups::set_rate(std::optional<std::int64_t> per_second) {
+  if (std::exchange(rate_, per_second) == per_second) return;
+  rates_.clear();
+  if (rate_) rates_.assign(kBuckets, DeliveryRate(*rate_));
+  for (std::uint32_t index = 0; index < kBuckets; ++index) relist(index);
+}
+
 // ---- messages ----
 
-void MessageGroups::look_through(const ReadyList& ready) {
+void MessageGroups::look_through(const ReadyList& ready, Millis now) {
+  now_ = now;
+  while (next_due() <= now) relist(resting_.begin()->second);
   if (waiting_.size() > kStaleMin + 2 * ready.size()) forget_waiting();
   if (!std::exchange(seen_returned_, true))
     ready.for_each_returned([&](const Ready& each) { waits(each); });
@@ -73,6 +82,15 @@ void MessageGroups::forget_waiting() {
   for (Bucket& bucket : buckets_) bucket.head = 0;
   seen_to_ = 0;
   seen_returned_ = false;
+}
+
+void MessageGroups::handed_out(const protocol::Message& message, bool settled_at_once) {
+  if (settled_at_once && !rate_) return;
+  const std::uint32_t index = bucket_of(message);
+  if (index == kLoose) return;
+  if (rate_) rates_[index].handed_out();
+  if (!settled_at_once) ++buckets_[index].unsettled;
+  relist(index);
 }
 
 void MessageGroups::count_out(std::uint32_t index) {
@@ -107,11 +125,23 @@ std::uint32_t MessageGroups::lane_of(std::uint32_t index) const {
   return bucket.owner;
 }
 
+// Whether its rate keeps the next one back; if so it is looked at again when that is over.
+bool MessageGroups::must_rest(std::uint32_t index) {
+  const Millis until = rates_[index].allows(now_) ? kNeverDue : rates_[index].next_due();
+  if (until != kNeverDue) resting_.emplace(until, index);
+  buckets_[index].rests_until = until;
+  return until != kNeverDue;
+}
+
 void MessageGroups::relist(std::uint32_t index) {
   Bucket& bucket = buckets_[index];
   const auto first = waiting_.lower_bound({index, 0});
   const Seq head = first == waiting_.end() || first->first != index ? 0 : first->second;
-  const std::uint32_t lane = lane_of(index);
+  std::uint32_t lane = lane_of(index);
+  if (bucket.rests_until != kNeverDue)
+    resting_.erase({std::exchange(bucket.rests_until, kNeverDue), index});
+  if (rate_ && index != kLoose && head != 0 && lane != kBlocked && must_rest(index))
+    lane = kBlocked;
   if (head != bucket.head || lane != bucket.lane) {
     if (bucket.head != 0) heads_.erase({bucket.lane, bucket.head, index});
     if (head != 0) heads_.emplace(lane, head, index);
@@ -275,8 +305,8 @@ void MessageGroups::lend(const protocol::Message& message, std::uint32_t slot) {
   if (index != kLoose && buckets_[index].owner != slot) {
     own(index, slot);
     buckets_[index].lent = true;
+    relist(index);
   }
-  count_out(index);
 }
 
 }  // namespace harrier::broker

@@ -20,6 +20,8 @@
 #include <vector>
 
 #include "broker/core/consumer_roster.hpp"
+#include "broker/core/delivery_rate.hpp"
+#include "broker/core/due_ranges.hpp"
 #include "broker/core/ready_list.hpp"
 
 namespace harrier::broker {
@@ -35,16 +37,24 @@ class MessageGroups {
   // Of each group; kUnlimited: no limit.
   static constexpr std::uint32_t kUnlimited = ~0u;
   void set_unsettled_max(std::uint32_t max);
+  // Of deliveries of each group; none: no limit.
+  void set_rate(std::optional<std::int64_t> per_second);
+  bool has_rate() const { return rate_.has_value(); }
+
+  // When the next one that has used up its rate may go on; kNeverDue: there is none.
+  Millis next_due() const { return resting_.empty() ? kNeverDue : resting_.begin()->first; }
 
   // ---- messages ----
-  // Takes up the ready ones that it has not seen.
-  void look_through(const ReadyList& ready);
+  // Before any are handed out: takes up the ready ones that it has not seen, and the time.
+  void look_through(const ReadyList& ready, Millis now);
   // Ready again.
   void returned(const Ready& ready) { waits(ready); }
   // All ready ones are looked through again: some have left memory, or all.
   void forget_waiting();
-  // Is handed out, and not settled with it.
-  void handed_out(const protocol::Message& message) { count_out(bucket_of(message)); }
+  // Is handed out; `settled_at_once`: and settled with it.
+  void handed_out(const protocol::Message& message, bool settled_at_once);
+  // Has been handed out before there were groups.
+  void is_out(const protocol::Message& message) { count_out(bucket_of(message)); }
   // Is settled, or about to be returned.
   void settled(const protocol::Message& message) { count_back(bucket_of(message)); }
   // Its consumer was too slow: as settled(), and the group is anybody's once nothing of it is out.
@@ -68,7 +78,7 @@ class MessageGroups {
   std::optional<Pick> pick(ConsumerRoster& roster);
   // The next one for basic.get of that slot: of a group of which nothing is out elsewhere.
   std::optional<Seq> pick_for_get(std::optional<std::uint32_t> slot);
-  // In place of handed_out(): the group is that slot's until it has settled what it has of it.
+  // Of what handed_out() was told of: the group is that slot's until it has settled what it has.
   void lend(const protocol::Message& message, std::uint32_t slot);
 
  private:
@@ -82,8 +92,9 @@ class MessageGroups {
     std::uint32_t unsettled = 0;
     bool moving = false;  // the owner gets no more of it, and loses it when it has settled all
     bool lent = false;    // to basic.get: nobody's when all is settled
-    std::uint32_t lane = kBlocked;  // where its head is listed, and which that is; 0: it is not
-    Seq head = 0;                   // its rank; 0: nothing waits
+    std::uint32_t lane = kBlocked;   // where its head is listed, and which that is; 0: it is not
+    Seq head = 0;                    // its rank; 0: nothing waits
+    Millis rests_until = kNeverDue;  // it could go on, but for its rate; kNeverDue: not so
   };
   struct Member {
     std::uint32_t buckets = 0;  // that it owns
@@ -96,6 +107,7 @@ class MessageGroups {
   void count_out(std::uint32_t index);
   void count_back(std::uint32_t index);
   std::uint32_t lane_of(std::uint32_t index) const;
+  bool must_rest(std::uint32_t index);
   void relist(std::uint32_t index);
   void own(std::uint32_t index, std::uint32_t slot);
   void disown(std::uint32_t index);
@@ -112,6 +124,10 @@ class MessageGroups {
   Heads heads_;                                      // the first that waits of each bucket
   std::unordered_map<std::uint32_t, Member> members_;
   std::deque<std::uint32_t> touched_;
+  std::optional<std::int64_t> rate_;                    // per second
+  std::vector<DeliveryRate> rates_;                     // by bucket, if there is a rate
+  std::set<std::pair<Millis, std::uint32_t>> resting_;  // until when, bucket
+  Millis now_ = 0;
   Seq seen_to_ = 0;            // of those that have never been out
   bool seen_returned_ = true;  // and those that have
 };

@@ -174,12 +174,15 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
     result.slot = getter.slot;
     getter.unsettled.insert(ready.seq,
                             {ready.message, ready.returns, lane->level, ready.enqueued_ms});
-    if (groups_) groups_->lend(*ready.message, getter.slot);
     if (has_clocks_) start_clock(getter, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{lane->part_at(ready.seq), ready.seq});
   }
   if (caps_) caps_->handed_out(get.no_ack);
+  if (groups_) {
+    groups_->handed_out(*ready.message, get.no_ack);
+    if (!get.no_ack) groups_->lend(*ready.message, result.slot);
+  }
   result.message = std::move(ready.message);
   return result;
 }
@@ -266,12 +269,12 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& 
   if (!consumer.no_ack) {
     consumer.unsettled.insert(ready.seq,
                               {ready.message, ready.returns, lane.level, ready.enqueued_ms});
-    if (groups_) groups_->handed_out(*ready.message);
     if (has_clocks_) start_clock(consumer, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
     outlet.record(persistence::Settle{lane.part_at(ready.seq), ready.seq});
   }
   if (caps_) caps_->handed_out(consumer.no_ack);
+  if (groups_) groups_->handed_out(*ready.message, consumer.no_ack);
   outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready), false,
                   ready.returns, std::move(ready.message)});
 }

@@ -156,7 +156,7 @@ class Queue {
   void note_expiring(Outlet& outlet);
   bool is_timed() const {
     return expires_ || lease_ms_ != kNeverDue || has_clocks_ || caps_ != nullptr ||
-           delayed_ != nullptr;
+           delayed_ != nullptr || (groups_ && groups_->has_rate());
   }
   // ---- queue_delays.cpp ----
   DelayedMessages& delayed();

@@ -46,7 +46,7 @@ void Queue::apply_groups(const QueueSettings& settings) {
     had_groups_ = true;
     roster_.for_each([&](QueueConsumer& each) {
       each.unsettled.for_each_to(~std::uint64_t{0}, [&](std::uint64_t, const Unsettled& held) {
-        groups_->handed_out(*held.message);
+        groups_->is_out(*held.message);
       });
       if (!each.cancelled && !each.getter) groups_->joined(each, roster_);
     });
@@ -54,6 +54,7 @@ void Queue::apply_groups(const QueueSettings& settings) {
   const std::int64_t max = settings.group_max_unacked.value_or(MessageGroups::kUnlimited);
   groups_->set_unsettled_max(
       static_cast<std::uint32_t>(std::min<std::int64_t>(max, MessageGroups::kUnlimited)));
+  groups_->set_rate(settings.group_delivery_rate);
 }
 
 // ---- in and out ----
@@ -76,7 +77,7 @@ void Queue::note_settled(const Unsettled& unsettled) {
 }
 
 void Queue::hand_out_groups(Outlet& outlet) {
-  groups_->look_through(main_.ready);
+  groups_->look_through(main_.ready, outlet.unix_ms());
   while (may_hand_out(outlet)) {
     const auto pick = groups_->pick(roster_);
     if (!pick) return;
@@ -89,7 +90,7 @@ std::optional<Ready> Queue::take_for_getter(const Get& get, Lane*& from, Outlet&
   from = next_lane();
   if (from == nullptr || !may_hand_out(outlet)) return std::nullopt;
   if (!groups_) return take_ready(*from);
-  groups_->look_through(from->ready);
+  groups_->look_through(from->ready, outlet.unix_ms());
   const auto slot = roster_.getter_slot(get.channel);
   while (const auto seq = groups_->pick_for_get(slot)) {
     if (auto ready = take_ready(*from, *seq)) return ready;

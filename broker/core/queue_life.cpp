@@ -259,8 +259,11 @@ void Queue::set_alarm(Outlet& outlet) {
     for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
   next = std::min(next, late_ms_);
   // Those who need grants are listed once they have some: they are asked when one more may go out.
-  if (caps_ && next_lane() != nullptr && (roster_.any_available() || roster_.gated() > 0))
-    next = std::min(next, caps_->next_due());
+  if ((caps_ || groups_) && next_lane() != nullptr &&
+      (roster_.any_available() || roster_.gated() > 0)) {
+    if (caps_) next = std::min(next, caps_->next_due());
+    if (groups_) next = std::min(next, groups_->next_due());
+  }
   if (delayed_ && takes_delayed()) next = std::min(next, delayed_->next_due());
   if (next >= alarm_ms_) return;
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, next), next);

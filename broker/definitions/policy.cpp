@@ -92,6 +92,7 @@ constexpr std::array kKeys = {
     limit_key("max-unacked", kPositive, is_between<1>),
     limit_key("delivery-rate", kPositive, is_between<1>),
     limit_key("group-max-unacked", kPositive, is_between<1>),
+    limit_key("group-delivery-rate", kPositive, is_between<1>),
     queue_key("fair-share", kSwitch, is_switch),
     queue_key("overflow", "drop-head, reject-publish, reject-publish-dlx or block-publisher",
               is_overflow, Merge::First, true),

@@ -232,6 +232,7 @@ TEST(QueueArguments, WhatDecidesAboutDeliveriesIsKnownToClassicAndQuorumQueues) 
     return table.add_int32("x-consumer-timeout", 60'000)
         .add("x-message-group-header", "customer")
         .add_int32("x-group-max-unacked", 1)
+        .add_int32("x-group-delivery-rate", 2)
         .add_bool("x-fair-share", true)
         .add_int32("x-max-unacked", 5)
         .add_int64("x-delivery-rate", 100);
@@ -240,13 +241,15 @@ TEST(QueueArguments, WhatDecidesAboutDeliveriesIsKnownToClassicAndQuorumQueues) 
   expected.consumer_timeout_ms = 60'000;
   expected.message_group_header = "customer";
   expected.group_max_unacked = 1;
+  expected.group_delivery_rate = 2;
   expected.fair_share = true;
   expected.max_unacked = 5;
   expected.delivery_rate = 100;
   EXPECT_EQ(accepted(with_all(Table())), expected);
   expected.type = QueueType::Quorum;
   EXPECT_EQ(accepted(with_all(typed("quorum"))), expected);
-  for (const char* key : {"x-group-max-unacked", "x-max-unacked", "x-delivery-rate"})
+  for (const char* key :
+       {"x-group-max-unacked", "x-group-delivery-rate", "x-max-unacked", "x-delivery-rate"})
     EXPECT_EQ(queue_refusal(Table().add_int32(key, 0)), invalid(key, "{value_zero,0}"));
   EXPECT_EQ(queue_refusal(Table().add_int32("x-consumer-timeout", -1)),
             invalid("x-consumer-timeout", "{value_negative,-1}"));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -245,6 +246,173 @@ TEST_F(MessageGroupsTest, APolicyMakesGroupsOfWhatIsOutAlready) {
   queue->set_policy(nullptr, *this);
   publish_all("xxxx");
   EXPECT_EQ(taken().size(), 2u) << "anybody's again";
+}
+
+// Groups with a cap of deliveries per second.
+class GroupRateTest : public MessageGroupsTest {
+ protected:
+  static protocol::Table rated(std::int64_t per_second) {
+    protocol::Table arguments = grouped();
+    arguments.add_int64("x-group-delivery-rate", per_second);
+    return arguments;
+  }
+  GetResult get(char name, bool no_ack) {
+    return queue->get({kQueue, ref(name).channel, no_ack, {}}, *this).value_or(GetResult{});
+  }
+};
+
+TEST_F(GroupRateTest, EachGroupKeepsItsRateAndAPauseIsNotMadeUpFor) {
+  make(rated(10));
+  consume('a');
+  publish_all("xxyx");
+  publish(2);
+  EXPECT_EQ(taken(), (Texts{"a1", "a3", "a5", "a6"}));
+  pass(99);
+  EXPECT_TRUE(taken().empty());
+  pass(1);
+  EXPECT_EQ(taken(), Texts{"a2"});
+  pass(1'000);
+  EXPECT_EQ(taken(), Texts{"a4"});
+  EXPECT_EQ(alarm, kNeverDue) << "nothing waits";
+  pass(10'000);
+  publish_all("xxy");
+  EXPECT_EQ(taken(), (Texts{"a7", "a9"}));
+  pass(100);
+  EXPECT_EQ(taken(), Texts{"a8"});
+}
+
+TEST_F(GroupRateTest, AHighRateComesInTenthsOfASecondAtMost) {
+  make(rated(1'000));
+  consume('a');
+  publish_all(std::string(250, 'x') + std::string(50, 'y'));
+  EXPECT_EQ(taken().size(), 100u + 50u);
+  pass(100);
+  EXPECT_EQ(taken().size(), 100u);
+  pass(100);
+  EXPECT_EQ(taken().size(), 50u);
+}
+
+TEST_F(GroupRateTest, OtherConsumersGoOnAndTheGroupStaysWhereItIs) {
+  make(rated(10));
+  consume('a', 5);
+  consume('b', 5);
+  publish_all("xyxyzx");
+  EXPECT_EQ(taken(), (Texts{"a1", "b2", "a5"}));
+  pass(100);
+  Texts next = taken();
+  std::ranges::sort(next);
+  EXPECT_EQ(next, (Texts{"a3", "b4"}));
+  pass(100);
+  EXPECT_EQ(taken(), Texts{"a6"});
+}
+
+TEST_F(GroupRateTest, EveryDeliveryCounts) {
+  make(rated(10));
+  Consume wanted = request('a');
+  wanted.no_ack = true;
+  consume(wanted);
+  publish_all("xx");
+  EXPECT_EQ(taken(), Texts{"a1"});
+  release('a');
+  pass(100);
+  consume('b', 1);
+  EXPECT_EQ(taken(), Texts{"b2"});
+  settle('b', 2, Outcome::Requeue);
+  EXPECT_TRUE(taken().empty());
+  pass(100);
+  EXPECT_EQ(taken(), Texts{"b2r"});
+  settle('b', 2);
+  publish_all("x");
+  cancel('b');
+  EXPECT_FALSE(get('c', true).message);
+  pass(100);
+  EXPECT_EQ(get('c', true).seq, 3u);
+  publish_all("xy");
+  EXPECT_EQ(get('c', false).seq, 5u) << "y has not had its turn";
+  EXPECT_FALSE(get('c', false).message);
+}
+
+TEST_F(GroupRateTest, WhoseConsumerIsBusyIsNotWaitedFor) {
+  make(rated(10));
+  consume('a', 1);
+  publish_all("xx");
+  EXPECT_EQ(taken(), Texts{"a1"});
+  pass(1'000);
+  EXPECT_EQ(alarm, kNeverDue);
+  settle('a', 1);
+  EXPECT_EQ(taken(), Texts{"a2"});
+}
+
+// As with the rate of a queue: nobody is listed as able to take a message before he has a grant.
+TEST_F(GroupRateTest, AConsumerThatNeedsGrantsIsNotForgotten) {
+  make(rated(10));
+  Consume wanted = request('a', 1);
+  wanted.gated = true;
+  consume(wanted);
+  publish_all("xx");
+  queue->grant({kQueue, ref('a'), 1}, *this);
+  EXPECT_EQ(taken(), Texts{"a1"});
+  settle('a', 1);
+  notices.clear();
+  pass(99);
+  EXPECT_TRUE(notices.empty());
+  pass(1);
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<GrantWanted>(notices[0]));
+  queue->grant({kQueue, ref('a'), 1}, *this);
+  EXPECT_EQ(taken(), Texts{"a2"});
+}
+
+TEST_F(GroupRateTest, TheQueuesOwnRateHoldsAsWell) {
+  protocol::Table arguments = rated(10);
+  arguments.add_int64("x-delivery-rate", 20);
+  make(arguments);
+  consume('a');
+  publish_all("xxyy");  // the queue may have two at once
+  EXPECT_EQ(taken(), (Texts{"a1", "a3"}));
+  pass(50);
+  EXPECT_TRUE(taken().empty());
+  pass(50);
+  EXPECT_EQ(taken(), (Texts{"a2", "a4"}));
+}
+
+TEST_F(GroupRateTest, WithoutGroupsItWaitsForAPolicyThatMakesThem) {
+  protocol::Table arguments;
+  arguments.add_int64("x-group-delivery-rate", 10);
+  make(arguments);
+  consume('a');
+  publish_all("xx");
+  EXPECT_EQ(taken().size(), 2u);
+  auto policy = std::make_shared<EffectivePolicy>();
+  policy->definition.add("message-group-header", "group");
+  queue->set_policy(policy, *this);
+  settle('a', 1);
+  settle('a', 2);
+  publish_all("xx");
+  EXPECT_EQ(taken(), Texts{"a3"});
+  queue->set_policy(nullptr, *this);
+  pass(0);
+  EXPECT_EQ(taken(), Texts{"a4"});
+}
+
+TEST_F(GroupRateTest, APolicyActsAtOnce) {
+  make(grouped());
+  consume('a');
+  auto policy = std::make_shared<EffectivePolicy>();
+  policy->definition.add_int64("group-delivery-rate", 10);
+  queue->set_policy(policy, *this);
+  publish_all("xxx");
+  EXPECT_EQ(taken(), Texts{"a1"});
+  policy = std::make_shared<EffectivePolicy>();
+  policy->definition.add_int64("group-delivery-rate", 20);
+  queue->set_policy(policy, *this);
+  pass(0);
+  EXPECT_EQ(taken(), (Texts{"a2", "a3"}));
+  publish_all("x");
+  pass(49);
+  EXPECT_TRUE(taken().empty());
+  pass(1);
+  EXPECT_EQ(taken(), Texts{"a4"});
 }
 
 // Any mix of what consumers do: a group is never with two of them, and never out of order.

@@ -200,7 +200,8 @@ TEST(EffectiveArguments, AConsumerTimeoutOfZeroIsNone) {
 }
 
 TEST(PolicyDefinition, CapsAreAtLeastOneAndGroupsHaveAName) {
-  for (const char* key : {"max-unacked", "delivery-rate", "group-max-unacked"}) {
+  for (const char* key :
+       {"max-unacked", "delivery-rate", "group-max-unacked", "group-delivery-rate"}) {
     EXPECT_TRUE(check_policy_definition(Table().add_int64(key, 1), true).empty());
     EXPECT_EQ(check_policy_definition(Table().add_int64(key, 0), true).size(), 1u);
   }
