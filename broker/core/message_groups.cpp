@@ -219,7 +219,11 @@ void MessageGroups::left(const QueueConsumer& consumer) {
   for (std::uint32_t index = 0; index < kBuckets; ++index) {
     if (buckets_[index].owner == consumer.slot) give_up(index);
   }
-  members_.erase(consumer.slot);
+  const auto member = members_.find(consumer.slot);
+  if (member == members_.end()) return;
+  // Its slot is the next one's who comes.
+  if (member->second.touched) std::erase(touched_, consumer.slot);
+  members_.erase(member);
 }
 
 void MessageGroups::touch(std::uint32_t slot) {

@@ -123,7 +123,7 @@ class MessageGroups {
   std::set<std::pair<std::uint32_t, Seq>> waiting_;  // bucket, rank_of(position)
   Heads heads_;                                      // the first that waits of each bucket
   std::unordered_map<std::uint32_t, Member> members_;
-  std::deque<std::uint32_t> touched_;
+  std::deque<std::uint32_t> touched_;                   // members, each once
   std::optional<std::int64_t> rate_;                    // per second
   std::vector<DeliveryRate> rates_;                     // by bucket, if there is a rate
   std::set<std::pair<Millis, std::uint32_t>> resting_;  // until when, bucket

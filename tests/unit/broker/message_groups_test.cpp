@@ -188,6 +188,26 @@ TEST_F(MessageGroupsTest, WhoIsTooSlowLosesTheGroup) {
   EXPECT_EQ(taken(), (Texts{"a1", "b1r", "b2"}));
 }
 
+// While a cap keeps everything back, so that nobody looks at whose turn it is.
+TEST_F(MessageGroupsTest, WhoLeavesAndComesAgainHasOneTurnNotTwo) {
+  protocol::Table arguments = grouped();
+  arguments.add_int64("x-max-unacked", 1);
+  make(arguments);
+  consume('a');
+  publish_all("z");
+  consume('c');
+  release('c');
+  consume('c');
+  publish_all("xzxzxz");
+  Texts all;
+  while (!given.empty()) {
+    const Given next = given.front();
+    settle(next.consumer, next.delivery.seq);
+    for (const std::string& each : taken()) all.push_back(each);
+  }
+  EXPECT_EQ(all, (Texts{"a1", "c2", "a3", "c4", "a5", "c6", "a7"}));
+}
+
 TEST_F(MessageGroupsTest, AGroupMayHaveALimit) {
   protocol::Table arguments = grouped();
   arguments.add_int64("x-group-max-unacked", 1);
