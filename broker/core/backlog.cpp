@@ -2,7 +2,6 @@
 #include "broker/core/backlog.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "protocol/check.hpp"
@@ -145,7 +144,7 @@ std::optional<FetchRequest> Backlog::next_fetch(std::uint64_t memory_bytes, Seq 
     HARRIER_CHECK(from_ < next_seq || !marks_.empty() || !pieces_.empty());
     return std::nullopt;
   }
-  forget_gone(durable_through);
+  forget_absent(durable_through);
   fetch_token_ = ++last_token_;
   fetch_end_ = end;
   const std::uint64_t mean = (stored_bytes_ + stored_ - 1) / stored_;
@@ -179,7 +178,7 @@ void Backlog::merge(std::vector<StoredMessage>& messages, Seq end, std::uint64_t
   std::size_t at = 0;
   const std::uint64_t bytes_before = run.bytes();
   for (;;) {
-    while (at < messages.size() && gone_.contains(messages[at].seq)) ++at;
+    while (at < messages.size() && absent_.contains(messages[at].seq)) ++at;
     const bool in_page = at < messages.size() && messages[at].seq < messages_end;
     const bool in_tail = !in_page && end == kEnd && !tail_.empty();
     const Seq stored = in_page ? messages[at].seq : in_tail ? tail_.front().seq : end;
@@ -216,26 +215,35 @@ std::optional<FetchRequest> Backlog::next_sweep(Seq from, std::size_t bytes_max,
   from = std::max(from, from_);
   const Seq end = first_invisible(next_seq, durable_through);
   if (from >= end) return std::nullopt;
-  if (!fetching()) forget_gone(durable_through);
+  if (!fetching()) forget_absent(durable_through);
   sweeping_ = true;
   return FetchRequest{from, bytes_max, ++last_token_, end};
 }
 
 // An answer that was asked for before the batch was durable may still hold them.
-void Backlog::forget_gone(std::uint64_t durable_through) {
-  if (sweeping_) return;
-  std::erase_if(gone_, [&](const auto& each) { return each.second <= durable_through; });
+void Backlog::forget_absent(std::uint64_t durable_through) {
+  if (!sweeping_) absent_.forget(durable_through);
+}
+
+void Backlog::hold(Seq seq, std::uint64_t durable_through) {
+  if (!fetching()) forget_absent(durable_through);
+  absent_.hold(seq);
+}
+
+void Backlog::left_store(Seq seq, std::uint64_t batch, std::uint64_t durable_through) {
+  if (!fetching()) forget_absent(durable_through);
+  if (absent_.is_held(seq)) absent_.leaves(seq, batch);
 }
 
 void Backlog::note_gone(Seq seq, std::uint64_t batch, std::uint64_t durable_through) {
-  gone_.emplace(seq, batch);
-  if (std::has_single_bit(gone_.size()) && !fetching()) forget_gone(durable_through);
+  absent_.leaves(seq, batch);
+  if (!fetching()) forget_absent(durable_through);
 }
 
 bool Backlog::take_stored(Seq seq, const protocol::Message& message, std::uint64_t batch) {
   count_out(message);
   tail_.take(seq);
-  gone_.emplace(seq, batch);
+  absent_.leaves(seq, batch);
   fetch_token_ = 0;  // what is on its way may still have it
   const bool paged_out = !is_stored(message);
   if (paged_out) --paged_out_;
@@ -246,14 +254,14 @@ Backlog::Cleared Backlog::clear(Seq next_seq) {
   Cleared cleared;
   cleared.count = count();
   const SeqRange all{from_, next_seq - 1};
-  if (stored_ > paged_out_) cleared.stored = all;
+  if (stored_ > paged_out_) cleared.stored = absent_.without_held(all);
   if (paged_out_ > 0) cleared.paged_out = all;
   for (Piece& piece : pieces_) piece.dropped = true;
   stored_ = stored_bytes_ = paged_out_ = 0;
   tail_ = {};
   behind_ = {};
   fetch_token_ = 0;
-  gone_.clear();  // a later message is above all that an answer on its way may hold
+  absent_.clear();  // a later message is above all that an answer on its way may hold
   sweeping_ = false;
   return cleared;
 }

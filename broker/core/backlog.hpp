@@ -9,11 +9,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <limits>
-#include <map>
 #include <optional>
 #include <vector>
 
+#include "broker/core/absent_positions.hpp"
 #include "broker/core/expiry.hpp"
 #include "broker/core/ready_list.hpp"
 #include "persistence/message_store.hpp"
@@ -25,11 +26,6 @@ struct FetchRequest {
   std::size_t bytes_max = 0;
   std::uint64_t token = 0;  // the answer has it too; any other answer is void
   Seq end = 0;              // from here on the answer is not complete
-};
-
-struct SeqRange {  // both included
-  Seq from = 0;
-  Seq up_to = 0;
 };
 
 class Backlog {
@@ -87,6 +83,13 @@ class Backlog {
   // The same for what is in memory().
   void surface(std::uint64_t memory_bytes_max, ReadyRun& run);
 
+  // ---- messages that go out of their turn ----
+  // The store keeps it, and it must not be found there.
+  void hold(Seq seq, std::uint64_t durable_through);
+  bool has_absent() const { return !absent_.empty(); }
+  // It is taken off the store in that batch, if it was held.
+  void left_store(Seq seq, std::uint64_t batch, std::uint64_t durable_through);
+
   // ---- messages that expire out of their turn ----
   // Is told what moves between memory and the store; null: nothing here expires.
   void set_expiry(Expiry* expiry) { expiry_ = expiry; }
@@ -101,13 +104,13 @@ class Backlog {
                                          std::uint64_t durable_through);
   void sweep_ended() { sweeping_ = false; }  // its answer has been looked at
   // Whether a message that a sweep has found is one of the backlog's.
-  bool holds(Seq seq) const { return seq >= from_ && stored_ > 0 && !gone_.contains(seq); }
+  bool holds(Seq seq) const { return seq >= from_ && stored_ > 0 && !absent_.contains(seq); }
   // It is taken off the store in that batch. True if it has to be dropped there as a paged one.
   bool take_stored(Seq seq, const protocol::Message& message, std::uint64_t batch);
 
   struct Cleared {
     std::uint64_t count = 0;
-    std::optional<SeqRange> stored;     // to be purged
+    std::vector<SeqRange> stored;       // to be purged
     std::optional<SeqRange> paged_out;  // to be dropped
   };
   Cleared clear(Seq next_seq);
@@ -131,7 +134,7 @@ class Backlog {
   void merge(std::vector<persistence::StoredMessage>& messages, Seq end,
              std::uint64_t memory_bytes_max, ReadyRun& run, std::optional<SeqRange>& drop);
   void forget_durable(std::uint64_t durable_through);
-  void forget_gone(std::uint64_t durable_through);
+  void forget_absent(std::uint64_t durable_through);
   Seq first_invisible(Seq next_seq, std::uint64_t durable_through);
 
   const bool durable_;
@@ -143,8 +146,7 @@ class Backlog {
   ReadyRun behind_;                 // what no store has, all of it above what the queue has
   std::deque<Mark> marks_;          // first position of each batch that is not durable
   std::deque<Piece> pieces_;        // on their way to the store
-  std::map<Seq, std::uint64_t>
-      gone_;  // taken in a batch that may not be durable: not to be believed
+  AbsentPositions absent_;
   bool sweeping_ = false;
   Expiry* expiry_ = nullptr;
   std::uint64_t last_token_ = 0;

@@ -53,8 +53,8 @@ void Lane::purge(Seq next_seq, Outlet& outlet) {
   }
   if (expiry) expiry->cleared();
   const Backlog::Cleared behind = backlog.clear(next_seq);
-  if (behind.stored)
-    outlet.record(persistence::Purge{part, behind.stored->from, behind.stored->up_to});
+  for (const SeqRange& range : behind.stored)
+    outlet.record(persistence::Purge{part, range.from, range.up_to});
   if (behind.paged_out) outlet.drop_paged(part, behind.paged_out->from, behind.paged_out->up_to);
 }
 
@@ -99,7 +99,7 @@ std::vector<Ready> Lane::take_expired(Seq arriving, Outlet& outlet) {
 
 Millis Lane::next_due(bool waiting) const {
   const Millis next = expiry->next_due();
-  if (!ready.empty()) {
+  if (!ready.empty() && !head_is_away()) {
     Millis since = ready.front().enqueued_ms;
     if (has_retries_in_turn()) {
       ready.for_each_returned(

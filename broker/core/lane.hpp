@@ -41,7 +41,12 @@ class Lane {
   }
   bool empty() const { return ready.empty() && backlog.empty(); }
   std::uint64_t count() const { return ready.size() + backlog.count(); }
-  bool head_is_away() const { return ready.empty() && !backlog.empty(); }
+  // The head is in the store only; of what is in memory then all has been out of its turn.
+  bool head_is_away() const {
+    if (backlog.empty() || ready.empty()) return !backlog.empty();
+    return backlog.has_absent() && !is_delayed_position(ready.front().seq) &&
+           backlog.from() < ready.front().seq;
+  }
   std::uint64_t content_bytes() const;  // as a length limit counts those that are there already
   // In memory, though the store has it too.
   std::uint64_t resident_bytes() const {

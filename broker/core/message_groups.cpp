@@ -76,6 +76,17 @@ void MessageGroups::waits(const Ready& ready) {
   relist(index);
 }
 
+void MessageGroups::forget_from(Seq seq) {
+  for (std::uint32_t index = 0; index <= kLoose; ++index) {
+    const auto from = waiting_.lower_bound({index, rank_of(seq)});
+    if (from == waiting_.end() || from->first != index) continue;
+    waiting_.erase(from, waiting_.lower_bound({index + 1, 0}));
+    relist(index);
+  }
+  seen_to_ = std::min(seen_to_, seq == 0 ? 0 : seq - 1);
+  seen_returned_ = false;
+}
+
 void MessageGroups::forget_waiting() {
   waiting_.clear();
   heads_.clear();

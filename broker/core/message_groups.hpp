@@ -49,7 +49,9 @@ class MessageGroups {
   void look_through(const ReadyList& ready, Millis now);
   // Ready again.
   void returned(const Ready& ready) { waits(ready); }
-  // All ready ones are looked through again: some have left memory, or all.
+  // Those from there on have left memory, but for returned ones.
+  void forget_from(Seq seq);
+  // All ready ones are looked through again: some have gone, or all.
   void forget_waiting();
   // Is handed out; `settled_at_once`: and settled with it.
   void handed_out(const protocol::Message& message, bool settled_at_once);

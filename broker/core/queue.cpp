@@ -130,7 +130,7 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
   } else if (settle.outcome == Outcome::Discard) {
     bury(lane_at(taken->level), settle.seq, taken->message, DeathReason::Rejected, outlet);
   } else if (is_stored(taken->message)) {
-    outlet.record(persistence::Settle{lane_at(taken->level).part_at(settle.seq), settle.seq});
+    leaves_store(lane_at(taken->level), settle.seq, outlet);
   }
   if ((consumer.cancelled || consumer.getter) && consumer.unsettled.empty()) {
     roster_.remove(consumer);
@@ -176,7 +176,7 @@ GetResult Queue::take_for(const Get& get, Outlet& outlet) {
                             {ready.message, ready.returns, lane->level, ready.enqueued_ms});
     if (has_clocks_) start_clock(getter, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{lane->part_at(ready.seq), ready.seq});
+    leaves_store(*lane, ready.seq, outlet);
   }
   if (caps_) caps_->handed_out(get.no_ack);
   if (groups_) {
@@ -271,7 +271,7 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& 
                               {ready.message, ready.returns, lane.level, ready.enqueued_ms});
     if (has_clocks_) start_clock(consumer, ready, outlet.unix_ms());
   } else if (is_stored(ready.message)) {
-    outlet.record(persistence::Settle{lane.part_at(ready.seq), ready.seq});
+    leaves_store(lane, ready.seq, outlet);
   }
   if (caps_) caps_->handed_out(consumer.no_ack);
   if (groups_) groups_->handed_out(*ready.message, consumer.no_ack);
@@ -282,7 +282,8 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& 
 // Asks for grants while messages wait, and gives unused ones back when none do, so that a
 // channel-wide limit is never held by a queue that has nothing to deliver (C-268, C-274).
 void Queue::settle_grants(Outlet& outlet) {
-  const bool has_next = next_lane() != nullptr && may_hand_out(outlet);
+  const bool has_next =
+      next_lane() != nullptr && may_hand_out(outlet) && !(groups_ && main_.head_is_away());
   roster_.for_each([&](QueueConsumer& each) {
     if (!each.gated || each.cancelled) return;
     const bool for_it = has_next && (!groups_ || groups_->offers(each.slot));

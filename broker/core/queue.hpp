@@ -164,7 +164,7 @@ class Queue {
   void release_delayed(Outlet& outlet);
   bool release_retries(Outlet& outlet);
   bool has_due_retries(const Outlet& outlet) const;
-  void wait_for_retry(const Lane& lane, Ready ready, Outlet& outlet);
+  void wait_for_retry(Lane& lane, Ready ready, Outlet& outlet);
   std::size_t returned() const;  // of the ready ones
   // What is due goes on; of retries no more than a few are ready before somebody takes them.
   bool takes_delayed() const { return exchange_ || returned() < kRetriesReadyMax; }
@@ -211,7 +211,8 @@ class Queue {
   std::uint64_t content_bytes() const;
 
   Ready take_ready(Lane& lane);
-  std::optional<Ready> take_ready(Lane& lane, Seq seq);
+  std::optional<Ready> take_ready(Lane& lane, Seq seq, const Outlet& outlet);
+  void leaves_store(Lane& lane, Seq seq, Outlet& outlet);
   Ready remove_head(Lane& lane);
   bool expires(const protocol::Message& message);
   void bury_expired(Outlet& outlet);
@@ -221,8 +222,7 @@ class Queue {
   void begin_expiry();
   void swept(Lane& lane, Fetched& page, Outlet& outlet);
   void set_alarm(Outlet& outlet);
-  void bury(const Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason,
-            Outlet& outlet);
+  void bury(Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason, Outlet& outlet);
   void hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& outlet);
 
   // ---- queue_delivery.cpp ----
@@ -293,7 +293,6 @@ class Queue {
   std::optional<std::list<QueueId>::iterator> unstored_;
   ConsumerRoster roster_;
   std::unique_ptr<MessageGroups> groups_;  // null: any message is for anybody
-  bool had_groups_ = false;                // messages may have gone out of their turn
   std::unique_ptr<DeliveryCaps> caps_;
   Millis timeout_ms_ = kNeverDue;  // x-consumer-timeout
   Millis late_ms_ = kNeverDue;     // when the next delivery may be late

@@ -71,14 +71,13 @@ bool Queue::has_due_retries(const Outlet& outlet) const {
 }
 
 // It moves in the store, in one batch, from where it is to where it waits.
-void Queue::wait_for_retry(const Lane& lane, Ready ready, Outlet& outlet) {
+void Queue::wait_for_retry(Lane& lane, Ready ready, Outlet& outlet) {
   Delayed waiting;
   waiting.due_ms = outlet.unix_ms() + retry_->delay_ms(ready.returns, ready.seq + ready.returns);
   waiting.enqueued_ms = ready.enqueued_ms;
   waiting.returns = ready.returns;
   waiting.message = std::move(ready.message);
-  if (is_stored(waiting.message))
-    outlet.record(persistence::Settle{lane.part_at(ready.seq), ready.seq});
+  if (is_stored(waiting.message)) leaves_store(lane, ready.seq, outlet);
   delayed().add(std::move(waiting), outlet);
 }
 

@@ -43,7 +43,6 @@ void Queue::apply_groups(const QueueSettings& settings) {
   if (!groups_ || groups_->header() != *settings.message_group_header) {
     groups_ = std::make_unique<MessageGroups>(*settings.message_group_header);
     groups_->forget_waiting();  // it has seen none of what is ready
-    had_groups_ = true;
     roster_.for_each([&](QueueConsumer& each) {
       each.unsettled.for_each_to(~std::uint64_t{0}, [&](std::uint64_t, const Unsettled& held) {
         groups_->is_out(*held.message);
@@ -78,10 +77,11 @@ void Queue::note_settled(const Unsettled& unsettled) {
 
 void Queue::hand_out_groups(Outlet& outlet) {
   groups_->look_through(main_.ready, outlet.unix_ms());
-  while (may_hand_out(outlet)) {
+  // What has returned from further back waits for a head that is away.
+  while (may_hand_out(outlet) && !main_.head_is_away()) {
     const auto pick = groups_->pick(roster_);
     if (!pick) return;
-    if (auto ready = take_ready(main_, pick->seq))
+    if (auto ready = take_ready(main_, pick->seq, outlet))
       hand_over(main_, *pick->consumer, std::move(*ready), outlet);
   }
 }
@@ -93,7 +93,7 @@ std::optional<Ready> Queue::take_for_getter(const Get& get, Lane*& from, Outlet&
   groups_->look_through(from->ready, outlet.unix_ms());
   const auto slot = roster_.getter_slot(get.channel);
   while (const auto seq = groups_->pick_for_get(slot)) {
-    if (auto ready = take_ready(*from, *seq)) return ready;
+    if (auto ready = take_ready(*from, *seq, outlet)) return ready;
   }
   return std::nullopt;
 }

@@ -82,12 +82,25 @@ Ready Queue::remove_head(Lane& lane) {
   return ready;
 }
 
-std::optional<Ready> Queue::take_ready(Lane& lane, Seq seq) {
+// Out of its turn, perhaps: what it leaves behind may go back to the store, and is looked for there
+// from its lowest position on.
+std::optional<Ready> Queue::take_ready(Lane& lane, Seq seq, const Outlet& outlet) {
   std::optional<Ready> ready = lane.ready.take(seq);
   if (!ready) return ready;
+  const ReadyRun& behind = lane.ready.fresh();
+  const bool passes_some = !behind.empty() && behind.front().seq < seq && !is_delayed_position(seq);
+  if (passes_some && residents_ != nullptr && is_stored(ready->message))
+    lane.backlog.hold(seq, outlet.durable_through());
   if (limit_) limit_->left(seq, *ready->message);
   if (expires_) lane.expiry->left(*ready);
   return ready;
+}
+
+// With this turn's batch.
+void Queue::leaves_store(Lane& lane, Seq seq, Outlet& outlet) {
+  outlet.record(persistence::Settle{lane.part_at(seq), seq});
+  if (lane.backlog.has_absent())
+    lane.backlog.left_store(seq, outlet.current_batch(), outlet.durable_through());
 }
 
 // Every way back to the ready messages: to the position where it was (C-352).
@@ -111,10 +124,10 @@ void Queue::put_back(Seq seq, Unsettled unsettled, bool failed, Outlet& outlet) 
 
 // Every way out but acknowledgement, purge and deletion. The store loses the message together with
 // its becoming a dead letter, so none is lost and none is there twice.
-void Queue::bury(const Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason,
+void Queue::bury(Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason,
                  Outlet& outlet) {
   const bool stored = is_stored(message);
-  if (stored) outlet.record(persistence::Settle{lane.part_at(seq), seq});
+  if (stored) leaves_store(lane, seq, outlet);
   if (!dead_letters_) return;
   DeadLetter letter = dead_letters_->letter(*message, reason, outlet.unix_ms());
   letter.leaves_store = stored;

@@ -2,7 +2,6 @@
 //
 // What a queue keeps in memory, and what it leaves to the store.
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "broker/core/queue.hpp"
@@ -176,12 +175,11 @@ void Queue::answer_gets(Outlet& outlet) {
 bool Queue::evict() {
   if (stream_) return stream_->evict();
   const std::uint64_t before = accounted_bytes_;
-  // What the store has beyond a position is only then what is ready if none of it has been out.
-  if (had_groups_) return false;
   for_each_occupied([this](Lane& lane) {
     lane.evict();
     changed(lane);
   });
+  if (groups_ && !main_.backlog.empty()) groups_->forget_from(main_.backlog.from());
   if (holder_) residents_->holders.erase(*std::exchange(holder_, std::nullopt));
   account();
   return accounted_bytes_ < before;
@@ -189,11 +187,11 @@ bool Queue::evict() {
 
 bool Queue::page_out(Outlet& outlet) {
   Lane* from = &main_;
-  // As for evict().
-  const std::uint64_t window =
-      had_groups_ ? std::numeric_limits<std::uint64_t>::max() : residents_->window_bytes;
+  const std::uint64_t window = residents_->window_bytes;
+  const std::size_t ready = main_.ready.size();
   auto piece = levels_ ? levels_->cut_piece(window, kPieceBytes, from)
                        : main_.cut_piece(window, kPieceBytes);
+  if (groups_ && main_.ready.size() < ready) groups_->forget_from(main_.backlog.from());
   if (piece.empty() && unstored_)
     residents_->unstored.erase(*std::exchange(unstored_, std::nullopt));
   account();

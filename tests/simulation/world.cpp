@@ -330,18 +330,16 @@ void World::check_memory(bool relieved) const {
   const std::uint64_t queue_max = options_.queue_window_bytes * 7 / 2 + 2 * kLargestMessage;
   for (const Shard& shard : shards_) {
     std::uint64_t resident = 0;
-    std::uint64_t kept = 0;  // a queue with groups keeps its window
     bool idle = relieved;
     for (const broker::QueueInfo& info : shard.engine->queue_infos()) {
       resident += info.resident_bytes;
-      if (info.name == kGroups) kept = info.resident_bytes;
       idle = idle && info.consumers == 0;
       require(info.resident_bytes <= queue_max,
               info.name + " keeps " + std::to_string(info.resident_bytes) + " bytes in memory");
       require(info.messages_paged <= info.messages_ready, info.name + " has lost count");
     }
     require(resident == shard.engine->info().resident_bytes, "a shard's sum is not its queues'");
-    require(!idle || resident - kept <= options_.resident_bytes_max,
+    require(!idle || resident <= options_.resident_bytes_max,
             "idle queues keep " + std::to_string(resident) + " bytes in memory");
   }
 }
