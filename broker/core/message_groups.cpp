@@ -300,7 +300,8 @@ std::optional<MessageGroups::Pick> MessageGroups::pick(ConsumerRoster& roster) {
   return take(owned, *owner);
 }
 
-std::optional<Seq> MessageGroups::pick_for_get(std::optional<std::uint32_t> slot) {
+MessageGroups::Heads::const_iterator MessageGroups::first_for_get(
+    std::optional<std::uint32_t> slot) const {
   auto best = heads_.end();
   for (auto at = heads_.begin(); at != heads_.end(); ++at) {
     const auto [lane, rank, index] = *at;
@@ -308,6 +309,11 @@ std::optional<Seq> MessageGroups::pick_for_get(std::optional<std::uint32_t> slot
     const bool may = lane == kNobody || lane == slot || buckets_[index].unsettled == 0;
     if (may && (best == heads_.end() || rank < std::get<1>(*best))) best = at;
   }
+  return best;
+}
+
+std::optional<Seq> MessageGroups::pick_for_get(std::optional<std::uint32_t> slot) {
+  const auto best = first_for_get(slot);
   if (best == heads_.end()) return std::nullopt;
   const auto [lane, rank, index] = *best;
   waiting_.erase({index, rank});

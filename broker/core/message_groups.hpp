@@ -80,6 +80,9 @@ class MessageGroups {
   std::optional<Pick> pick(ConsumerRoster& roster);
   // The next one for basic.get of that slot: of a group of which nothing is out elsewhere.
   std::optional<Seq> pick_for_get(std::optional<std::uint32_t> slot);
+  bool has_for_get(std::optional<std::uint32_t> slot) const {
+    return first_for_get(slot) != heads_.end();
+  }
   // Of what handed_out() was told of: the group is that slot's until it has settled what it has.
   void lend(const protocol::Message& message, std::uint32_t slot);
 
@@ -115,6 +118,7 @@ class MessageGroups {
   void disown(std::uint32_t index);
   void give_up(std::uint32_t index);
   Heads::const_iterator head_of(std::uint32_t lane) const;
+  Heads::const_iterator first_for_get(std::optional<std::uint32_t> slot) const;
   Pick take(Heads::const_iterator head, QueueConsumer& consumer);
   QueueConsumer* next_touched(ConsumerRoster& roster);
   QueueConsumer* claimant(std::uint32_t index, ConsumerRoster& roster);

@@ -142,7 +142,7 @@ void Queue::take_back(const Settle& settle, Outlet& outlet) {
 std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
   if (delayed_) release_delayed(outlet);
   if (expires_) bury_expired(outlet);
-  if (waiting_gets_.empty() && can_answer()) {
+  if (waiting_gets_.empty() && can_answer(get, outlet)) {
     GetResult result = take_for(get, outlet);
     if (blocked_) release_publishers(outlet);
     if (residents_ != nullptr) {

@@ -197,9 +197,10 @@ class Queue {
     return lane == nullptr || lane->ready.empty() ? nullptr : lane;
   }
   // Whether a get can be answered now.
-  bool can_answer() const {
+  bool can_answer(const Get& get, const Outlet& outlet) {
     const Lane* const lane = levels_ ? lane_in_turn() : &main_;
-    return (lane == nullptr || !lane->head_is_away()) && !(delayed_ && delayed_->head_is_away());
+    return (lane == nullptr || !lane->head_is_away()) && !(delayed_ && delayed_->head_is_away()) &&
+           !(groups_ && looks_ahead_for(get, outlet));
   }
   // The lane that gives way when there is too much.
   Lane& lane_to_drop() {
@@ -252,6 +253,9 @@ class Queue {
   std::uint64_t window_now(bool head_is_wanted) const;
   bool refill(bool wanted, Outlet& outlet);
   bool refill(Lane& lane, bool head_is_wanted, Outlet& outlet);
+  std::uint64_t ahead_max() const;
+  bool looks_ahead(const Outlet& outlet);
+  bool looks_ahead_for(const Get& get, const Outlet& outlet);
   void account();
   // Persistent in a durable queue; all else is gone after a restart (C-228).
   bool is_stored(const MessagePtr& message) const {

@@ -20,6 +20,11 @@ constexpr std::uint64_t kSmallWindowBytes = 64 * 1024;
 constexpr std::uint64_t kPieceBytes = 1024 * 1024;
 // How far beyond its window a page may take a queue, by the unstored messages that lie between.
 constexpr std::uint64_t kPageWindows = 2;
+// How far a queue looks for messages of groups that are free, when all that it has in memory is of
+// groups that must wait: so many windows, but this many bytes in any case, and no more than those
+// when memory is short.
+constexpr std::uint64_t kWindowsAhead = 16;
+constexpr std::uint64_t kBytesAhead = 1024 * 1024;
 
 }  // namespace
 
@@ -111,13 +116,18 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
   std::uint64_t window = window_now(head_is_wanted);
   if (levels_) window = levels_->share(lane, window);
   const std::uint64_t held = lane.ready.fresh().bytes();
-  if (window == 0 || (held > 0 && held >= window / 2)) return false;
+  if (window == 0) return false;
+  std::uint64_t wanted_bytes = window - std::min(window, held);
+  if (held > 0 && held >= window / 2) {
+    if (!groups_ || !looks_ahead(outlet)) return false;
+    wanted_bytes = std::max(window, kSmallWindowBytes);
+  }
   if (backlog.in_memory()) {
     backlog.surface(kPageWindows * window, lane.ready.fresh());
     changed(lane);
     return true;
   }
-  const auto request = backlog.next_fetch(window - held, next_seq_, outlet.durable_through());
+  const auto request = backlog.next_fetch(wanted_bytes, next_seq_, outlet.durable_through());
   if (request) {
     outlet.fetch(lane.part, *request);
   } else if (!is_waiting_) {
@@ -125,6 +135,32 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
     residents_->waiting.push_back(entry_.id);
   }
   return false;
+}
+
+std::uint64_t Queue::ahead_max() const {
+  return residents_->full() ? kBytesAhead
+                            : std::max(kBytesAhead, kWindowsAhead * residents_->window_bytes);
+}
+
+// Somebody could take a message, nothing in memory is for him, and what is there is not yet too
+// much.
+bool Queue::looks_ahead(const Outlet& outlet) {
+  if (main_.ready.fresh().bytes() >= ahead_max()) return false;
+  if (!waiting_gets_.empty()) return true;
+  if (!may_hand_out(outlet) || (!roster_.any_available() && roster_.gated() == 0)) return false;
+  bool is_short = false;
+  roster_.for_each([&](const QueueConsumer& each) {
+    is_short = is_short || (roster_.has_room(each) && !groups_->offers(each.slot));
+  });
+  return is_short;
+}
+
+// The same for a get, which waits for what comes.
+bool Queue::looks_ahead_for(const Get& get, const Outlet& outlet) {
+  const bool is_more = !main_.backlog.empty() && main_.ready.fresh().bytes() < ahead_max();
+  if (!is_more || !may_hand_out(outlet)) return false;
+  groups_->look_through(main_.ready, outlet.unix_ms());
+  return !groups_->has_for_get(roster_.getter_slot(get.channel));
 }
 
 void Queue::fetched(Fetched& page, Outlet& outlet) {
@@ -146,8 +182,10 @@ void Queue::fetched(Fetched& page, Outlet& outlet) {
     return;
   }
   std::optional<SeqRange> drop;
-  if (!lane.backlog.fetched(page.token, page.messages, page.next,
-                            kPageWindows * residents_->window_bytes, lane.ready.fresh(), drop))
+  const std::uint64_t window =
+      groups_ ? std::max(residents_->window_bytes, kSmallWindowBytes) : residents_->window_bytes;
+  if (!lane.backlog.fetched(page.token, page.messages, page.next, kPageWindows * window,
+                            lane.ready.fresh(), drop))
     return;
   changed(lane);
   if (drop) outlet.drop_paged(lane.part, drop->from, drop->up_to);
@@ -165,7 +203,7 @@ void Queue::store_moved(Outlet& outlet) {
 }
 
 void Queue::answer_gets(Outlet& outlet) {
-  while (!waiting_gets_.empty() && can_answer()) {
+  while (!waiting_gets_.empty() && can_answer(waiting_gets_.front(), outlet)) {
     const Get get = waiting_gets_.front();  // out of the list first: an answer may lead to the next
     waiting_gets_.erase(waiting_gets_.begin());
     outlet.notify(get.reply.connection, Reply{get.reply, take_for(get, outlet)});
@@ -187,7 +225,10 @@ bool Queue::evict() {
 
 bool Queue::page_out(Outlet& outlet) {
   Lane* from = &main_;
-  const std::uint64_t window = residents_->window_bytes;
+  // What was looked for ahead is not given up at once.
+  const std::uint64_t window =
+      groups_ && !idle() ? std::max(2 * kBytesAhead, 2 * kWindowsAhead * residents_->window_bytes)
+                         : residents_->window_bytes;
   const std::size_t ready = main_.ready.size();
   auto piece = levels_ ? levels_->cut_piece(window, kPieceBytes, from)
                        : main_.cut_piece(window, kPieceBytes);

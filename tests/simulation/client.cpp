@@ -286,10 +286,14 @@ void Client::check_at_rest(const std::vector<broker::QueueInfo>& infos) const {
       const std::string& name = ledger_.queue_name(consumer.queue);
       const auto info = std::ranges::find(infos, name, &broker::QueueInfo::name);
       require(info != infos.end(), "a consumer of " + name + " outlives it");
-      // Messages may wait for another consumer.
-      if (name == kGroups || name == kSingle) continue;
+      if (name == kSingle) continue;  // messages may wait for another consumer
       const bool full = (consumer.prefetch != 0 && consumer.held >= consumer.prefetch) ||
                         (channel.global_now != 0 && channel.outstanding >= channel.global_now);
+      if (name == kGroups) {
+        require(full || !ledger_.has_for_anybody(consumer.queue, info->consumers == 1),
+                name + " keeps messages back that " + tag + " could take");
+        continue;
+      }
       require(full || info->messages_ready == 0,
               name + " has " + std::to_string(info->messages_ready) + " messages ready, and " +
                   tag + " holds " + std::to_string(consumer.held) + " of " +

@@ -220,6 +220,22 @@ void Ledger::check_at_rest(const std::vector<broker::QueueInfo>& infos) const {
   }
 }
 
+bool Ledger::has_for_anybody(QueueNumber queue, bool is_only_consumer) const {
+  std::set<std::uint64_t> out;
+  std::set<std::uint64_t> waiting;
+  for (const auto& [key, copy] : copies_) {
+    if (copy.queue != queue || copy.past || copy.settled != Copy::Settled::No) continue;
+    if (is_out(copy)) {
+      out.insert(group_of(copy.message));
+    } else if (messages_[copy.message].confirmed) {
+      waiting.insert(group_of(copy.message));
+    }
+  }
+  return std::ranges::any_of(waiting, [&](std::uint64_t group) {
+    return group == 0 || (is_only_consumer && !out.contains(group));
+  });
+}
+
 std::size_t Ledger::stored_copies(std::uint64_t message) const {
   const Published& published = messages_.at(message);
   if (!published.persistent) return 0;

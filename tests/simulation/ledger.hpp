@@ -162,6 +162,9 @@ class Ledger {
   bool ready_since_rest(std::uint64_t message) const { return messages_[message].at_rest; }
   // Everything has arrived; some clients are still there and hold copies.
   void check_at_rest(const std::vector<broker::QueueInfo>& infos) const;
+  // While everything is at rest: whether a message waits in a queue with groups that no consumer
+  // with room may go without: one of no group or, for the only consumer, of one that nobody has.
+  bool has_for_anybody(QueueNumber queue, bool is_only_consumer) const;
   // What the store holds for a durable queue while everything is at rest.
   void check_stored(const std::string& queue, const std::vector<Stored>& messages) const;
   // What comes out of a queue is kept from now on, for comparison with what was stored.
@@ -194,6 +197,7 @@ class Ledger {
 
   std::string text_of(const Copy& copy) const;
   bool is_kept(const Copy& copy) const;
+  bool is_out(const Copy& copy) const { return copy.holder != 0 && !over_.contains(copy.holder); }
   void check_group(const Copy& copy, bool redelivered, ChannelSerial channel);
   void check_whole(const Commit& commit, const Survivors& survivors) const;
   void doubt(Copy& copy) const;

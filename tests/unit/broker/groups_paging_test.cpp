@@ -200,6 +200,74 @@ TEST_F(GroupsPagingTest, TransientOnesArePagedOut) {
   EXPECT_EQ(in_store(paged), 0u);
 }
 
+TEST_F(GroupsPagingTest, WhoHasRoomNeedNotWaitForABusyGroup) {
+  publish_to("xxxxxxxxxxxxxxxxxxxxy");
+  make_durable();
+  consume('a', 1);
+  answer_all();
+  EXPECT_EQ(taken(), Texts{"a1"});
+  EXPECT_LE(residents.bytes, 2 * residents.window_bytes) << "nobody else is there";
+  consume('b', 1);
+  answer_all();
+  EXPECT_EQ(taken(), Texts{"b21"});
+  settle(0, Outcome::Ack);
+  EXPECT_EQ(taken(), Texts{"a2"});
+  publish_to("z");
+  settle(1, Outcome::Ack);
+  answer_all();
+  EXPECT_EQ(taken(), Texts{"b22"}) << "though it comes when there is no more room";
+}
+
+TEST_F(GroupsPagingTest, TransientOnesAreNotGivenUpWhileSomebodyLooksForThem) {
+  publish_to("xxxxxxxxy", false);
+  while (queue->page_out(*this)) store_piece();
+  EXPECT_EQ(queue->info().messages_paged, 6u);
+  consume('a', 1);
+  consume('b', 1);
+  answer_all();
+  EXPECT_EQ(taken(), (Texts{"a1", "b9"}));
+  EXPECT_FALSE(queue->page_out(*this));
+  settle(1, Outcome::Ack);
+  answer_all();
+  EXPECT_TRUE(fetches.empty());
+}
+
+// A hundred kilobytes each: the tenth, about, is too far away.
+TEST_F(GroupsPagingTest, ItDoesNotLookFurtherThanItMay) {
+  constexpr std::uint64_t kMost = 1024 * 1024 + 200 * 1024;
+  for (int i = 0; i < 30; ++i) queue->publish(message(true, 100 * 1024, "x"), *this);
+  publish_to("y");
+  make_durable();
+  consume('a', 1);
+  consume('b', 1);
+  answer_all();
+  EXPECT_EQ(taken(), Texts{"a1"});
+  EXPECT_EQ(get(), "empty") << "nor does a get wait for it";
+  for (std::size_t at = 0; at < 20; ++at) {
+    EXPECT_LE(residents.bytes, kMost);
+    queue->sent({QueueId{1}, ref('a'), 1, 100 * 1024}, *this);
+    settle(at, Outcome::Ack);
+    answer_all();
+  }
+  EXPECT_NE(std::ranges::find(delivered, "b31"), delivered.end());
+  EXPECT_LE(residents.bytes, kMost);
+}
+
+TEST_F(GroupsPagingTest, AGetLooksAheadToo) {
+  publish_to("xxxxxxxxy");
+  make_durable();
+  consume('a', 1);
+  EXPECT_EQ(get('g', false), "later");
+  answer_all();
+  EXPECT_EQ(replies, Texts{"9/7"});
+  EXPECT_EQ(get('h'), "empty") << "all is in memory";
+  publish_to("x");
+  EXPECT_EQ(get('h'), "later") << "it might have been of another group";
+  make_durable();
+  answer_all();
+  EXPECT_EQ(replies, (Texts{"9/7", "empty"}));
+}
+
 // Any mix of events, with restarts: what goes out is the first of its group that waits, the group
 // is with nobody else, and nothing is lost or there twice.
 class GroupsPagingModelTest : public GroupsPagingTest {
@@ -248,6 +316,7 @@ class GroupsPagingModelTest : public GroupsPagingTest {
     deliveries.clear();
     held_now.clear();
     consumers.clear();
+    prefetch.clear();
     transient.clear();
   }
   void publish_any() {
@@ -275,6 +344,7 @@ class GroupsPagingModelTest : public GroupsPagingTest {
       return true;
     });
     consumers.erase(name);
+    prefetch.erase(name);
     queue->release(ref(name).channel, *this);
   }
   void act() {
@@ -282,13 +352,13 @@ class GroupsPagingModelTest : public GroupsPagingTest {
     switch (below(16)) {
       case 0:
       case 1:
-        if (consumers.insert(name).second) consume(name, 1 + below(3));
+        if (consumers.insert(name).second) consume(name, prefetch[name] = 1 + below(3));
         break;
       case 2:
         release(name);
         break;
       case 3:
-        if (consumers.contains(name)) queue->cancel(ref(name));
+        if (prefetch.erase(name) > 0) queue->cancel(ref(name));
         break;
       case 4:
         queue->evict();
@@ -341,13 +411,37 @@ class GroupsPagingModelTest : public GroupsPagingTest {
     ASSERT_EQ(queue->info().messages_unacknowledged, held_now.size());
   }
 
+  // Once nothing is on its way: who is alone, and has room, has what he can have.
+  void check_nobody_starves() {
+    queue->deliver(*this);  // evict() leaves that to whoever comes
+    for (int round = 0; round < 1'000; ++round) {
+      make_durable();
+      if (fetches.empty() && pieces.empty()) break;
+      if (!fetches.empty()) answer();
+      if (!pieces.empty()) store_piece();
+    }
+    check();
+    if (prefetch.size() != 1 || queue->consumer_count() != 1) return;
+    const char name = prefetch.begin()->first;
+    const auto held = std::ranges::count_if(
+        held_now, [&](const auto& each) { return each.second.consumer == name; });
+    if (static_cast<unsigned>(held) >= prefetch[name]) return;
+    for (const auto& [seq, of] : waiting) {
+      const char group = of;
+      const bool is_out = std::ranges::any_of(
+          held_now, [&](const auto& each) { return group_of[each.first] == group; });
+      ASSERT_TRUE(is_out) << seq << " of " << group << " could be with " << name;
+    }
+  }
+
   std::mt19937 dice;
   protocol::Table arguments;
   std::map<Seq, char> waiting;  // and its group
   std::map<Seq, char> group_of;
   std::map<Seq, Held> held_now;
   std::set<Seq> transient;
-  std::set<char> consumers;
+  std::set<char> consumers;           // with those that are cancelled
+  std::map<char, unsigned> prefetch;  // without
 };
 
 TEST_F(GroupsPagingModelTest, AnyMixOfEvents) {
@@ -357,6 +451,7 @@ TEST_F(GroupsPagingModelTest, AnyMixOfEvents) {
       SCOPED_TRACE("seed " + std::to_string(seed) + ", step " + std::to_string(step));
       act();
       check();
+      if (step % 20 == 0) check_nobody_starves();
       if (HasFatalFailure() || HasNonfatalFailure()) return;
     }
     SCOPED_TRACE("seed " + std::to_string(seed) + ", at the end");
