@@ -112,6 +112,7 @@ void check_binding(const Exchange& source, const Binding& binding, const QueueEn
     case ExchangeType::ModulusHash:
     case ExchangeType::Random:
     case ExchangeType::Delayed:
+    case ExchangeType::RecentHistory:
       break;
   }
 }
@@ -302,6 +303,16 @@ bool Registry::set_delay_queue(std::string_view name, QueueId queue) {
   return true;
 }
 
+bool Registry::set_history_queue(std::string_view name, QueueId queue) {
+  const Exchange* exchange = find_exchange(name);
+  HARRIER_CHECK(exchange != nullptr);
+  if (exchange->history_queue == queue) return false;
+  auto changed = std::make_shared<Exchange>(*exchange);
+  changed->history_queue = queue;
+  impl_->replace(std::move(changed));
+  return true;
+}
+
 bool Registry::set_dedup(std::string_view name, DedupRule rule) {
   const Exchange* exchange = find_exchange(name);
   HARRIER_CHECK(exchange != nullptr);
@@ -375,6 +386,14 @@ bool Registry::bind(const Binding& binding) {
       table.insert(source->id, *destination, binding.routing_key, arguments);
   std::visit(AddBinding{record, impl_->data}, impl_->edit_matcher(source->id));
   return true;
+}
+
+bool Registry::has(const Binding& binding) const {
+  const Exchange* source = find_exchange(binding.source);
+  const std::optional<Destination> destination = impl_->destination_of(binding);
+  return source != nullptr && destination &&
+         impl_->bindings.find(source->id, *destination, binding.routing_key, binding.arguments) !=
+             BindingTable::kNone;
 }
 
 Removed Registry::unbind(const Binding& binding) {

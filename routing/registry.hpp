@@ -61,6 +61,8 @@ class Registry {
   // Where messages wait that ask for it; 0: they do not any more. The same preconditions and
   // result.
   bool set_delay_queue(std::string_view exchange, QueueId queue);
+  // Where its last messages are kept. The same again.
+  bool set_history_queue(std::string_view exchange, QueueId queue);
 
   // Preconditions: the name exists. Bindings from and to it go too, and so on upstream (C-173,
   // C-190, C-191).
@@ -72,6 +74,7 @@ class Registry {
   // Throws what check_binding() does.
   // Preconditions: source and destination exist. True if the binding is new (C-174).
   bool bind(const Binding& binding);
+  bool has(const Binding& binding) const;
   Removed unbind(const Binding& binding);  // empty if there is no such binding (C-178, C-179)
 
   std::vector<QueueId> queues_of(std::uint64_t owner) const;

@@ -6,6 +6,7 @@
 
 #include "protocol/check.hpp"
 #include "routing/delay.hpp"
+#include "routing/recent_history.hpp"
 #include "routing/route_cache.hpp"
 #include "routing/scratch_set.hpp"
 #include "routing/topology_data.hpp"
@@ -21,6 +22,7 @@ struct Router::Impl {
   std::vector<Destination> found;   // by the exchange that is being evaluated
   std::size_t sets = 0;             // of destinations that were found, by all exchanges together
   bool by_key_alone = true;         // what was found depends on nothing but the routing key
+  std::size_t kept = 0;             // queues among the results that are a history
   std::uint64_t random_state = 0;
 
   std::size_t match(const DirectMatcher& direct, const RouteRequest& request);
@@ -32,6 +34,13 @@ struct Router::Impl {
   std::size_t match(const RandomMatcher& random, const RouteRequest& request);
   void visit(ExchangeId exchange) {
     if (seen.insert(static_cast<std::uint64_t>(exchange))) pending.push_back(exchange);
+  }
+  void begin() {
+    pending.clear();
+    seen.clear();
+    sets = 0;
+    by_key_alone = true;
+    kept = 0;
   }
   void resolve(const TopologyData& data, const RouteRequest& request, std::vector<QueueId>& out);
 };
@@ -111,10 +120,6 @@ void remove_duplicates(std::vector<QueueId>& queues) {
 
 void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request,
                            std::vector<QueueId>& out) {
-  pending.clear();
-  seen.clear();
-  sets = 0;
-  by_key_alone = true;
   visit(request.exchange->id);
   while (!pending.empty()) {
     const ExchangeNode* node = data.find_exchange(pending.back());
@@ -127,6 +132,14 @@ void Router::Impl::resolve(const TopologyData& data, const RouteRequest& request
         out.push_back(node->definition->delay_queue);
         ++sets;
         continue;
+      }
+    }
+    if (node->definition->history_queue != QueueId{}) {
+      by_key_alone = false;
+      if (is_for_history(request.headers)) {
+        out.push_back(node->definition->history_queue);
+        ++sets;
+        ++kept;
       }
     }
     if (node->definition->name.empty()) {
@@ -155,7 +168,15 @@ Router::Router(std::uint64_t seed) : impl_(std::make_unique<Impl>()) { impl_->ra
 
 Router::~Router() = default;
 
-void Router::route(const Topology& topology, const RouteRequest& request,
+void Router::route_onward(const Topology& topology, const RouteRequest& request, ExchangeId past,
+                          std::vector<QueueId>& out) {
+  out.clear();
+  impl_->begin();
+  impl_->seen.insert(static_cast<std::uint64_t>(past));
+  impl_->resolve(topology.data(), request, out);
+}
+
+bool Router::route(const Topology& topology, const RouteRequest& request,
                    std::vector<QueueId>& out) {
   out.clear();
   const TopologyData& data = topology.data();
@@ -165,14 +186,20 @@ void Router::route(const Topology& topology, const RouteRequest& request,
       request.extra_keys.empty() && !exchange.name.empty() && exchange.delay_queue == QueueId{} &&
       exchange.type != ExchangeType::Headers && exchange.type != ExchangeType::Random &&
       exchange.type != ExchangeType::LocalRandom;
-  if (!cacheable) return impl_->resolve(data, request, out);
+  if (!cacheable) {
+    impl_->begin();
+    impl_->resolve(data, request, out);
+    return out.size() > impl_->kept;
+  }
   const RouteCache::Key key{data.registry, data.version, exchange.id, request.routing_key};
   if (const std::vector<QueueId>* known = impl_->cache.find(key)) {
     out.assign(known->begin(), known->end());
-    return;
+    return !out.empty();
   }
+  impl_->begin();
   impl_->resolve(data, request, out);
   if (impl_->by_key_alone) impl_->cache.store(key, out);
+  return out.size() > impl_->kept;
 }
 
 }  // namespace harrier::routing

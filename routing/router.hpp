@@ -37,8 +37,12 @@ class Router {
   // Replaces `out` by the ids of every queue that gets a copy, each once (C-188, C-198), following
   // exchange-to-exchange bindings (cycles end, C-189) and, where an exchange yields no destination
   // at all, its alternate exchange (C-200). Where an exchange delays what asks for it, it yields
-  // nothing but the queue where it waits. Empty: unroutable.
-  void route(const Topology& topology, const RouteRequest& request, std::vector<QueueId>& out);
+  // nothing but the queue where it waits. Where one keeps a history, the queue of that is among
+  // them; false if there are no others: unroutable.
+  bool route(const Topology& topology, const RouteRequest& request, std::vector<QueueId>& out);
+  // The same for what has been through that exchange already and is not to come back to it.
+  void route_onward(const Topology& topology, const RouteRequest& request, ExchangeId past,
+                    std::vector<QueueId>& out);
 
  private:
   struct Impl;

@@ -6,12 +6,13 @@
 
 #include "protocol/error.hpp"
 #include "routing/delay.hpp"
+#include "routing/recent_history.hpp"
 #include "routing/topology_data.hpp"
 
 namespace harrier::routing {
 namespace {
 
-constexpr std::array<std::pair<ExchangeType, std::string_view>, 10> kTypeNames{{
+constexpr std::array<std::pair<ExchangeType, std::string_view>, 11> kTypeNames{{
     {ExchangeType::Direct, "direct"},
     {ExchangeType::Fanout, "fanout"},
     {ExchangeType::Topic, "topic"},
@@ -22,6 +23,7 @@ constexpr std::array<std::pair<ExchangeType, std::string_view>, 10> kTypeNames{{
     {ExchangeType::LocalRandom, "x-local-random"},
     {ExchangeType::MessageDeduplication, "x-message-deduplication"},
     {ExchangeType::Delayed, "x-delayed-message"},
+    {ExchangeType::RecentHistory, "x-recent-history"},
 }};
 
 [[noreturn]] void refuse(std::string text) {
@@ -67,6 +69,7 @@ ExchangeType routing_type(const Exchange& exchange) {
 void check_type_arguments(ExchangeType type, protocol::TableView arguments) {
   if (type == ExchangeType::Delayed) type = wrapped_type(arguments);
   if (type == ExchangeType::ConsistentHash) parse_hash_source(arguments);
+  if (type == ExchangeType::RecentHistory) parse_history_length(arguments);
 }
 
 Matcher make_matcher(ExchangeType type, protocol::TableView arguments) {
@@ -89,6 +92,9 @@ Matcher make_matcher(ExchangeType type, protocol::TableView arguments) {
       return RandomMatcher{};
     case ExchangeType::Delayed:
       return make_matcher(wrapped_type(arguments), arguments);
+    case ExchangeType::RecentHistory:
+      parse_history_length(arguments);
+      return FanoutMatcher{};
   }
   return DirectMatcher{};
 }

@@ -30,10 +30,11 @@ enum class ExchangeType : std::uint8_t {
   LocalRandom,
   MessageDeduplication,  // a fanout exchange that always deduplicates
   Delayed,               // routes as the type that its arguments name
+  RecentHistory,         // a fanout exchange that keeps its last messages for those who come later
 };
 std::string_view name(ExchangeType type);  // "direct"
 std::optional<ExchangeType> parse_exchange_type(std::string_view name);
-// Throws AmqpError 406 for arguments of an exchange that its type refuses (C-502, C-510).
+// Throws AmqpError 406 for arguments of an exchange that its type refuses (C-502, C-508, C-510).
 void check_type_arguments(ExchangeType type, protocol::TableView arguments);
 
 // For how long an id counts that a publisher gave a message (broker/core/deduplication.hpp).
@@ -55,6 +56,7 @@ struct Exchange {
   std::optional<std::string> alternate;  // name of the alternate exchange; need not exist (C-203)
   DedupRule dedup{};                     // of all that is published to it
   QueueId delay_queue{};  // where messages wait that ask for it; 0: they do not (conformance 8.15)
+  QueueId history_queue{};  // where it keeps its last messages; 0: it does not (C-508)
 };
 
 // The type by which it routes, which is not always the one that it was declared with (C-514).

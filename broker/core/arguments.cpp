@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "broker/core/exchange_queues.hpp"
 #include "protocol/error.hpp"
 
 namespace harrier::broker {
@@ -451,7 +452,9 @@ bool is_stream(const routing::QueueEntry& queue) {
   return type && type->as_text() == name(QueueType::Stream);
 }
 
-bool stores_all(const routing::QueueEntry& queue) { return queue.hidden || is_stream(queue); }
+bool stores_all(const routing::QueueEntry& queue) {
+  return (queue.hidden && is_delayed_queue(queue.name)) || is_stream(queue);
+}
 
 QueueSettings read_queue_settings(TableView arguments) {
   return read_settings(Place{"", ""}, arguments);

@@ -69,6 +69,7 @@ class Backlog {
   std::optional<SeqRange> piece_stored(std::uint64_t token);
 
   bool fetching() const { return fetch_token_ != 0; }
+  void forget_fetch() { fetch_token_ = 0; }  // its answer is void
   // True if nothing has to be fetched: all of it is in memory.
   bool in_memory() const { return stored_ == tail_.size(); }
   // What to fetch to have about memory_bytes more; nullopt if nothing can be fetched before more of

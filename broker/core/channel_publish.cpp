@@ -45,10 +45,10 @@ void Channel::publish(protocol::Publish publish) {
   request.extra_keys = publish.extra_keys;
   request.properties = properties;
   if (properties.has(protocol::kHeaders)) request.headers = properties.headers();
-  engine().router().route(*session_.vhost().topology, request, routed_);
+  const bool reached = engine().router().route(*session_.vhost().topology, request, routed_);
 
   if (is_traced(publish.message)) trace_published(publish);
-  const bool returned = routed_.empty() && publish.mandatory;
+  const bool returned = !reached && publish.mandatory;
   if (transactional_) {  // routed now, enqueued at commit (C-387); returns wait too (C-326)
     tx_publishes_.push_back({routed_, std::move(publish.message), returned, false, exchange.dedup});
     return;

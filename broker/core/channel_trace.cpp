@@ -3,6 +3,7 @@
 // What a channel has for the firehose, while tracing is on (conformance 8.16).
 #include "broker/core/channel_impl.hpp"
 #include "broker/core/engine.hpp"
+#include "broker/core/exchange_queues.hpp"
 #include "broker/core/firehose.hpp"
 
 namespace harrier::broker {
@@ -15,7 +16,7 @@ void Channel::trace_published(const protocol::Publish& publish) {
   std::vector<std::string> queues;
   for (const QueueId id : routed_) {
     const routing::QueueEntry* queue = session_.vhost().topology->find_queue(id);
-    if (queue != nullptr) queues.push_back(queue->name);
+    if (queue != nullptr && !is_history_queue(queue->name)) queues.push_back(queue->name);
   }
   const std::string connection = session_.name();
   send_trace(trace_publish(*publish.message, publish.extra_keys, queues,

@@ -91,6 +91,7 @@ void Control::finish_restore(std::uint64_t ids_below,
   next_queue_ = std::max<std::uint64_t>((ids_below + shards - 1) / shards, 1);
   for (auto& [name, vhost] : vhosts_) {
     match_all(vhost, [&](ApplyPolicy policy) { hand_out(std::move(policy)); });
+    find_histories(vhost);
     hand_out(NewTopology{0, name, vhost.registry.snapshot(), vhost.profile});
     vhost.changed = false;
   }
@@ -122,7 +123,12 @@ void Control::on_request(ControlRequest& request) {
                 vhost.registry.queues_of(static_cast<std::uint64_t>(change.connection));
             start_deletion(vhost, request.reply, owned, {}, false);
           } else {
-            answer_when_seen(request.reply, handle(vhost, change));
+            Result result = handle(vhost, change);
+            if constexpr (std::is_same_v<Change, Bind>) {
+              const bool done = std::holds_alternative<Done>(result);
+              if (done && waits_for_handover(vhost, change, request.reply)) return;
+            }
+            answer_when_seen(request.reply, std::move(result));
           }
         },
         request.change);
@@ -144,6 +150,7 @@ Control::Result Control::handle(Vhost& vhost, DeclareExchange& change) {
     vhost.registry.add_exchange(std::move(change.exchange));
     vhost.changed = true;
     if (is_delaying(vhost, *vhost.registry.find_exchange(name))) begin_delays(vhost, name);
+    begin_history(vhost, name);
   }
   return Done{};
 }
@@ -157,7 +164,7 @@ Control::Result Control::handle(Vhost& vhost, DeleteExchange& change) {
   const routing::Exchange& exchange = *vhost.registry.find_exchange(change.name);
   if (exchange.durable) engine_.record(forget(vhost.name, exchange));
   forget_removed(vhost, vhost.registry.remove_exchange(change.name), {});
-  drop_delays(vhost, change.name);
+  drop_own_queues(vhost, change.name);
   vhost.changed = true;
   return Done{};
 }
@@ -224,15 +231,24 @@ Control::Result Control::handle(Vhost& vhost, Bind& change) {
                    queue != nullptr && !queue->durable ? queue->name : std::string_view());
   } else if (vhost.registry.bind(binding)) {
     vhost.changed = true;
-    // Durable if both ends are (C-184).
-    const routing::Exchange* target =
-        binding.to_exchange ? vhost.registry.find_exchange(binding.destination) : nullptr;
-    const bool durable_end = target != nullptr ? target->durable : queue->durable;
-    if (durable_end && vhost.registry.find_exchange(binding.source)->durable) {
-      engine_.record(define(vhost.name, binding));
+    const bool has_history =
+        vhost.registry.find_exchange(binding.source)->history_queue != QueueId{};
+    if (change.hands_over && has_history) {
+      begin_handover(vhost, binding);
+    } else {
+      record_binding(vhost, binding);
     }
   }
   return Done{};
+}
+
+// Durable if both ends are (C-184).
+void Control::record_binding(const Vhost& vhost, const routing::Binding& binding) {
+  const bool durable_end = binding.to_exchange
+                               ? vhost.registry.find_exchange(binding.destination)->durable
+                               : vhost.registry.find_queue(binding.destination)->durable;
+  if (durable_end && vhost.registry.find_exchange(binding.source)->durable)
+    engine_.record(define(vhost.name, binding));
 }
 
 Control::Result Control::handle(Vhost& vhost, QueuesGone& change) {
@@ -259,7 +275,7 @@ void Control::forget_removed(Vhost& vhost, const routing::Removed& removed,
                              std::string_view transient_queue) {
   for (const routing::Exchange& exchange : removed.exchanges) {
     if (exchange.durable) engine_.record(forget(vhost.name, exchange));
-    drop_delays(vhost, exchange.name);
+    drop_own_queues(vhost, exchange.name);
   }
   for (const routing::Binding& binding : removed.bindings) {
     const bool transient =
@@ -340,7 +356,12 @@ void Control::end_turn() {
   std::vector<ShardMessage> news;
   for (auto& [name, vhost] : vhosts_) {
     if (!std::exchange(vhost.changed, false)) continue;
-    news.emplace_back(NewTopology{epoch_ + 1, name, vhost.registry.snapshot(), vhost.profile});
+    NewTopology topology{epoch_ + 1, name, vhost.registry.snapshot(), vhost.profile};
+    if (!vhost.handovers.empty()) {
+      topology.handovers =
+          std::make_shared<const std::vector<HandOver>>(std::exchange(vhost.handovers, {}));
+    }
+    news.emplace_back(std::move(topology));
   }
   if (std::exchange(users_changed_, false))
     news.emplace_back(NewUsers{epoch_ + 1, make_authenticator()});

@@ -49,6 +49,7 @@ class Control {
 
   void on_request(ControlRequest& request);
   void on_queue_dropped(const QueueDropped& dropped);
+  void on_handed_over(const HandedOver& done);
   void on_topology_seen(const TopologySeen& seen);
   void on_durable();
   void end_turn();
@@ -96,6 +97,13 @@ class Control {
     std::uint32_t messages = 0;
     bool counts = false;  // the client wants to know how many messages went
   };
+  // What an exchange has kept is on its way to where a new binding leads.
+  struct Handover {
+    std::uint32_t number = 0;
+    Vhost* vhost = nullptr;
+    routing::Binding binding;
+    std::vector<ReplyTo> waiting;
+  };
 
   Result handle(Vhost& vhost, DeclareExchange& change);
   Result handle(Vhost& vhost, DeleteExchange& change);
@@ -114,7 +122,16 @@ class Control {
   static bool is_delaying(const Vhost& vhost, const routing::Exchange& exchange);
   void begin_delays(Vhost& vhost, const std::string& exchange);
   void update_delays(Vhost& vhost);
-  void drop_delays(Vhost& vhost, const std::string& exchange);
+  QueueId own_queue(Vhost& vhost, const std::string& exchange, const std::string& name,
+                    const protocol::Table& arguments);
+  void drop_own_queues(Vhost& vhost, const std::string& exchange);
+  // control_history.cpp: those where they keep their last messages, and who gets these.
+  void begin_history(Vhost& vhost, const std::string& exchange);
+  void find_histories(Vhost& vhost);
+  void begin_handover(Vhost& vhost, const routing::Binding& binding);
+  Handover* find_handover(const Vhost& vhost, const routing::Binding& binding);
+  bool waits_for_handover(const Vhost& vhost, const Bind& change, const ReplyTo& to);
+  void record_binding(const Vhost& vhost, const routing::Binding& binding);
   QueueId new_queue_id(ShardId shard);
   void answer_when_seen(const ReplyTo& to, Result result, std::function<void()> then = nullptr);
 
@@ -147,12 +164,14 @@ class Control {
   bool users_changed_ = false;
   std::shared_ptr<const UserDirectory> directory_;  // null: nobody has defined a user
   std::map<ParameterName, protocol::Table> parameters_;
-  std::uint64_t delay_queues_made_ = 0;      // for their placement
+  std::uint64_t own_queues_made_ = 0;        // by exchanges, for their placement
   std::uint64_t declared_by_operators_ = 0;  // queues, for their placement
   std::uint64_t next_queue_ = 1;       // an id is this times the number of shards, and the shard
   std::uint64_t queue_ids_below_ = 0;  // the store knows that these may have been given
   std::uint64_t next_deletion_ = 1;
   std::unordered_map<std::uint64_t, Deletion> deletions_;
+  std::uint32_t last_handover_ = 0;
+  std::vector<Handover> handovers_;  // by number
   std::uint64_t epoch_ = 0;          // of the newest topology that was cut
   std::deque<Cut> cuts_;             // not handed out yet
   std::vector<std::uint64_t> seen_;  // by each shard

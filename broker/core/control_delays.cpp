@@ -9,8 +9,8 @@
 #include "broker/core/arguments.hpp"
 #include "broker/core/control.hpp"
 #include "broker/core/definition_records.hpp"
-#include "broker/core/delayed_exchange.hpp"
 #include "broker/core/engine.hpp"
+#include "broker/core/exchange_queues.hpp"
 
 namespace harrier::broker {
 
@@ -23,22 +23,25 @@ bool Control::is_delaying(const Vhost& vhost, const routing::Exchange& exchange)
   return value && value->as_bool().value_or(false);
 }
 
+// Makes it, unless it is there.
+QueueId Control::own_queue(Vhost& vhost, const std::string& exchange, const std::string& name,
+                           const protocol::Table& arguments) {
+  if (const routing::QueueEntry* known = vhost.registry.find_queue(name)) return known->id;
+  routing::QueueEntry made;
+  made.name = name;
+  made.hidden = true;
+  made.durable = vhost.registry.find_exchange(exchange)->durable;
+  made.id = new_queue_id(static_cast<ShardId>(own_queues_made_++ % engine_.shards()));
+  made.arguments = stored_queue_arguments(arguments);
+  if (made.durable) engine_.record(define(vhost.name, made));
+  vhost.registry.add_queue(made);
+  engine_.send_first(shard_of(made.id, engine_.shards()), CreateQueue{vhost.name, made, nullptr});
+  return made.id;
+}
+
 void Control::begin_delays(Vhost& vhost, const std::string& exchange) {
-  const std::string name = delayed_queue_name(exchange);
-  const routing::QueueEntry* known = vhost.registry.find_queue(name);
-  if (known == nullptr) {
-    routing::QueueEntry made;
-    made.name = name;
-    made.hidden = true;
-    made.durable = vhost.registry.find_exchange(exchange)->durable;
-    made.id = new_queue_id(static_cast<ShardId>(delay_queues_made_++ % engine_.shards()));
-    made.arguments = stored_queue_arguments({});
-    if (made.durable) engine_.record(define(vhost.name, made));
-    vhost.registry.add_queue(made);
-    engine_.send_first(shard_of(made.id, engine_.shards()), CreateQueue{vhost.name, made, nullptr});
-    known = vhost.registry.find_queue(name);
-  }
-  if (vhost.registry.set_delay_queue(exchange, known->id)) vhost.changed = true;
+  const QueueId queue = own_queue(vhost, exchange, delayed_queue_name(exchange), {});
+  if (vhost.registry.set_delay_queue(exchange, queue)) vhost.changed = true;
 }
 
 // After a restart the queues are there already, and their exchanges do not know yet.
@@ -59,12 +62,14 @@ void Control::update_delays(Vhost& vhost) {
 }
 
 // The definition goes at once, so that an exchange of the same name gets a queue of its own.
-void Control::drop_delays(Vhost& vhost, const std::string& exchange) {
-  const routing::QueueEntry* const queue = vhost.registry.find_queue(delayed_queue_name(exchange));
-  if (queue == nullptr) return;
-  const QueueId id = queue->id;
-  remove_queue(vhost, *queue);
-  start_deletion(vhost, {}, {id}, {}, false);
+void Control::drop_own_queues(Vhost& vhost, const std::string& exchange) {
+  for (const std::string& name : {delayed_queue_name(exchange), history_queue_name(exchange)}) {
+    const routing::QueueEntry* const queue = vhost.registry.find_queue(name);
+    if (queue == nullptr) continue;
+    const QueueId id = queue->id;
+    remove_queue(vhost, *queue);
+    start_deletion(vhost, {}, {id}, {}, false);
+  }
 }
 
 }  // namespace harrier::broker

@@ -232,6 +232,7 @@ void Control::declare(const std::string& vhost, routing::QueueEntry queue) {
 void Control::bind(const std::string& vhost, routing::Binding binding) {
   Bind change;
   change.binding = std::move(binding);
+  change.hands_over = false;  // a definition is of what was there before
   handle(vhosts_.find(vhost)->second, change);
 }
 

@@ -9,7 +9,7 @@
 
 #include "broker/core/arguments.hpp"
 #include "broker/core/control.hpp"
-#include "broker/core/delayed_exchange.hpp"
+#include "broker/core/exchange_queues.hpp"
 #include "protocol/error.hpp"
 #include "routing/registry.hpp"
 

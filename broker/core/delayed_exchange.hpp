@@ -15,16 +15,9 @@
 #include <vector>
 
 #include "broker/core/delayed_messages.hpp"
+#include "broker/core/exchange_queues.hpp"
 
 namespace harrier::broker {
-
-// The queue's name is the exchange's with this in front.
-inline constexpr std::string_view kDelayedQueuePrefix = "amq.delayed.";
-inline std::string delayed_queue_name(std::string_view exchange) {
-  return std::string(kDelayedQueuePrefix).append(exchange);
-}
-// Of the queues that belong to exchanges.
-inline bool is_hidden_queue(std::string_view name) { return name.starts_with(kDelayedQueuePrefix); }
 
 class DelayedExchange {
  public:

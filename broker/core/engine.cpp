@@ -232,9 +232,10 @@ void Engine::end_turn() {
       if (Session* session = find_session(id)) session->publish_held();
     }
     if (!dead_letters_.empty()) send_dead_letters();
+    if (has_history()) send_history();
     if (control_) control_->end_turn();
   } while (!deferred_.empty() || !deferred_copies_.empty() || !may_publish_.empty() ||
-           !dead_letters_.empty());
+           !dead_letters_.empty() || has_history());
   if (dead_letter_shards_ != 0) join_dead_letters();
   if (!late_writers_.empty()) write_late();
   if (!batch_.empty()) commit_batch();

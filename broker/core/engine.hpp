@@ -142,6 +142,8 @@ class Engine final : public Outlet {
   void record(persistence::Record record) override { batch_.add(std::move(record)); }
   bool delivers() const override { return delivers_; }
   void dead_letter(DeadLetter letter) override;
+  void hand_over(HistoryCopy copy) override;
+  void handed_over(std::uint32_t number) override;
   void wake_at(QueueId queue, Millis instead_of, Millis at) override;
   void before_commit(QueueId queue) override { late_writers_.push_back(queue); }
   Millis unix_ms() const override { return now_ + world_.unix_minus_monotonic_ms; }
@@ -202,6 +204,8 @@ class Engine final : public Outlet {
   void on(QueueFull& m, ShardId from);
   void on(QueueHasRoom& m, ShardId from);
   void on(PublisherGone& m, ShardId from);
+  void on(HandOver& m, ShardId from);
+  void on(HandedOver& m, ShardId from);
 
   bool memory_is_high() const;
   void check_memory();
@@ -216,6 +220,15 @@ class Engine final : public Outlet {
   void join_dead_letters();
   void wake_queues();
   void drop_unused(QueueId id);
+
+  // engine_history.cpp
+  void begin_handovers(const NewTopology& news);
+  bool has_history() const { return !history_copies_.empty() || !handed_over_.empty(); }
+  void send_history();
+  void send_history(const HistoryCopy& copy);
+  void route_history(const routing::Topology& topology, const routing::Exchange& source,
+                     const std::string& target, const protocol::Message& message);
+  void settle_history(const PublishSettled& settled);
 
   // engine_paging.cpp
   Residents* residents() { return world_.fetch ? &residents_ : nullptr; }
@@ -263,6 +276,10 @@ class Engine final : public Outlet {
   bool sending_dead_letters_ = false;
   std::uint64_t dead_letter_shards_ = 0;  // one bit for each that has got stored ones in this turn
   std::vector<QueueId> dead_letter_routes_;
+
+  std::deque<HistoryCopy> history_copies_;  // of this turn, not sent yet
+  std::vector<std::uint32_t> handed_over_;  // handovers that have ended in this turn
+  std::vector<QueueId> history_routes_;
 
   // Publishes on their way to each shard, in bytes, and what this shard has dealt with for each
   // other.

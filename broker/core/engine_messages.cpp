@@ -46,7 +46,7 @@ void Engine::on(Publish& m, ShardId from) {
   const bool dead_letter = m.from.connection == ConnectionId{};
   const Queue::Taken taken =
       queue == nullptr ? Queue::Taken::InMemory
-                       : queue->publish(std::move(m.message), *this, dead_letter, m.dedup);
+                       : queue->publish(std::move(m.message), *this, dead_letter, m.dedup, from);
   if (!dead_letters_.empty()) send_dead_letters();
   if (queue != nullptr && !dead_letter && queue->blocks_publishers())
     queue->block(m.from.connection, *this);
@@ -216,7 +216,7 @@ void Engine::on(Delivery& m, ShardId) {
 
 void Engine::on(PublishSettled& m, ShardId) {
   Session* session = find_session(m.channel.connection);
-  if (session == nullptr) return;
+  if (session == nullptr) return settle_history(m);
   session->on_publish_settled(m);
   mark_dirty(*session);
 }
@@ -274,10 +274,13 @@ void Engine::on(ControlRequest& m, ShardId) { control_->on_request(m); }
 
 void Engine::on(QueueDropped& m, ShardId) { control_->on_queue_dropped(m); }
 
+void Engine::on(HandedOver& m, ShardId) { control_->on_handed_over(m); }
+
 void Engine::on(TopologySeen& m, ShardId) { control_->on_topology_seen(m); }
 
 void Engine::on(NewTopology& m, ShardId) {
   set_vhost({m.vhost, std::move(m.topology), std::move(m.profile)});
+  begin_handovers(m);
   send(kControlShard, TopologySeen{self_, m.epoch});
 }
 

@@ -46,6 +46,11 @@ inline ShardId shard_of(QueueId id, unsigned shards) {
 inline ShardId shard_of(ConnectionId id, unsigned shards) {
   return static_cast<ShardId>(static_cast<std::uint64_t>(id) % shards);
 }
+// Stands for the shard itself where it publishes and wants an answer; no connection has it.
+inline ConnectionId as_publisher(ShardId shard, unsigned shards) {
+  constexpr std::uint64_t kBeyondConnections = std::uint64_t{1} << 62;
+  return ConnectionId{kBeyondConnections / shards * shards + shard};
+}
 
 }  // namespace harrier::broker
 

@@ -26,6 +26,10 @@ class Outlet {
   // Goes to its queues after the caller has returned, in order, and within the turn: together with
   // what the caller has recorded, or not at all.
   virtual void dead_letter(DeadLetter) {}
+  // The same for a copy of what an exchange has kept; and all shards route by that binding, and all
+  // copies for it have arrived.
+  virtual void hand_over(HistoryCopy) {}
+  virtual void handed_over(std::uint32_t /*number*/) {}
   // The queue wants to be woken at that time, of unix_ms(), instead of the one before; kNeverDue is
   // none.
   virtual void wake_at(QueueId, Millis /*instead_of*/, Millis /*at*/) {}

@@ -18,7 +18,8 @@ Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
       main_(entry_.id, 0, entry_.durable, residents != nullptr),
       residents_(residents),
       roster_(limits) {
-  if (is_hidden_queue(entry_.name))
+  if (is_history_queue(entry_.name)) history_ = std::make_unique<RecentHistory>(main_);
+  if (is_delayed_queue(entry_.name))
     exchange_ = std::make_unique<DelayedExchange>(vhost_, entry_.name, delayed());
   const QueueSettings settings = read_queue_settings(entry_.arguments.view());
   if (settings.type == QueueType::Stream)
@@ -66,7 +67,7 @@ QueueInfo Queue::info() const {
 }
 
 Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter,
-                            DedupRule by_exchange) {
+                            DedupRule by_exchange, ShardId by_shard) {
   bool deduplicates = !dead_letter && (dedup_ || by_exchange.any());
   if (exchange_ && DelayedExchange::is_wish(*message)) deduplicates = false;
   if (deduplicates && dedup().came_before(*message, by_exchange, outlet.unix_ms()))
@@ -96,6 +97,7 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
   }
   if (deduplicates) dedup_->accept(stored, outlet);
   if (limit_) limit_->came(seq, *message);
+  if (history_) history_->came(message, by_shard, outlet);
   if (lane.backlog.empty() && (!stored || keeps(lane, *message))) {
     if (expiring) lane.expiry->came({seq, message, 0, now});
     lane.ready.push({seq, std::move(message), 0, now});
@@ -354,6 +356,7 @@ void Queue::close(Outlet& outlet) {
   if (dedup_) dedup_->close(outlet);
   if (blocked_) blocked_->release(outlet);
   if (delayed_) delayed_->close(outlet);
+  if (history_) history_->close(outlet);
   for_each_lane([&](Lane& lane) {
     if (entry_.durable) outlet.record(persistence::DropQueue{lane.part});
     if (lane.backlog.has_paged_out()) outlet.drop_paged(lane.part, 0, next_seq_ - 1);

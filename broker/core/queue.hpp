@@ -28,6 +28,7 @@
 #include "broker/core/levels.hpp"
 #include "broker/core/message_groups.hpp"
 #include "broker/core/outlet.hpp"
+#include "broker/core/recent_history.hpp"
 #include "broker/core/residents.hpp"
 #include "broker/core/retry_delay.hpp"
 #include "persistence/message_store.hpp"
@@ -81,7 +82,7 @@ class Queue {
   // A dead letter is not refused: nobody could take it back. Nor is it a duplicate: it may be on
   // its way back to where it was.
   Taken publish(MessagePtr message, Outlet& outlet, bool dead_letter = false,
-                DedupRule by_exchange = {});
+                DedupRule by_exchange = {}, ShardId by_shard = 0);
   // The queue is full and asks who has just published to it to wait; what is on its way is taken.
   bool blocks_publishers() const { return blocked_ && limit_ && limit_->blocks(ready_count()); }
   void block(ConnectionId publisher, Outlet& outlet) { blocked_->block(publisher, outlet); }
@@ -128,6 +129,12 @@ class Queue {
   // As a declaration tells: of a queue that is an exchange's, what waits there.
   std::uint32_t shown_count() const;
 
+  // ---- what an exchange keeps, queue_history.cpp; only of such a queue ----
+  bool is_history() const { return history_ != nullptr; }
+  void begin_handover(const HandOver& order, const RecentHistory::Mark& mark, Outlet& outlet);
+  void copies_sent(std::uint32_t handover, std::size_t copies, Outlet& outlet);
+  void copy_settled(std::uint32_t handover, Outlet& outlet);
+
   // ---- paging, queue_paging.cpp ----
   void fetched(Fetched& page, Outlet& outlet);
   void paged_out(const PagedOut& piece, Outlet& outlet);
@@ -168,6 +175,10 @@ class Queue {
   std::size_t returned() const;  // of the ready ones
   // What is due goes on; of retries no more than a few are ready before somebody takes them.
   bool takes_delayed() const { return exchange_ || returned() < kRetriesReadyMax; }
+
+  // ---- queue_history.cpp ----
+  void serve_history(Outlet& outlet);
+  void wake_for_history(Outlet& outlet);
 
   // ---- queue_levels.cpp ----
   // Made when it is first used.
@@ -217,6 +228,9 @@ class Queue {
   Ready remove_head(Lane& lane);
   bool expires(const protocol::Message& message);
   void bury_expired(Outlet& outlet);
+  bool has_too_many() const {
+    return limit_->exceeded(ready_count()) && !(history_ && history_->is_reading());
+  }
   void drop_from_head(Outlet& outlet);
   void release_publishers(Outlet& outlet);
   bool wants_head(const Lane& lane, const Outlet& outlet);
@@ -276,6 +290,7 @@ class Queue {
   std::unique_ptr<Levels> levels_;  // null: nothing above level 0 has ever come
   std::unique_ptr<DelayedMessages> delayed_;   // null: nothing has ever had to wait
   std::unique_ptr<DelayedExchange> exchange_;  // whose messages wait here; null: a common queue
+  std::unique_ptr<RecentHistory> history_;     // an exchange's last messages are here; null: not so
   std::optional<RetryDelay> retry_;            // none: what returns is ready at once
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;

@@ -13,8 +13,8 @@ DelayedMessages& Queue::delayed() {
     const auto window =
         residents_ == nullptr ? std::nullopt : std::optional(residents_->window_bytes);
     // What an exchange delays waits long, and however many there are they cost no memory.
-    const auto keeps = is_hidden_queue(entry_.name) ? DelayedMessages::Keeps::All
-                                                    : DelayedMessages::Keeps::Persistent;
+    const auto keeps = is_delayed_queue(entry_.name) ? DelayedMessages::Keeps::All
+                                                     : DelayedMessages::Keeps::Persistent;
     delayed_ = std::make_unique<DelayedMessages>(entry_.id, entry_.durable, keeps, window);
   }
   return *delayed_;

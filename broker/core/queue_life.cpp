@@ -139,7 +139,7 @@ void Queue::bury(Lane& lane, Seq seq, const MessagePtr& message, DeathReason rea
 // From the front, after consumers took what they could (C-449, C-450); the lowest level first
 // (C-453).
 void Queue::drop_from_head(Outlet& outlet) {
-  while (limit_->exceeded(ready_count())) {
+  while (has_too_many()) {
     Lane& lane = lane_to_drop();
     if (lane.ready.empty()) return;
     const Ready ready = remove_head(lane);
@@ -155,8 +155,7 @@ void Queue::release_publishers(Outlet& outlet) {
 // The next message is in the store only, and there is something to be done with it though nobody
 // consumes.
 bool Queue::wants_head(const Lane& lane, const Outlet& outlet) {
-  return (limit_ && lane.head_is_away() && limit_->exceeded(ready_count()) &&
-          &lane == &lane_to_drop()) ||
+  return (limit_ && lane.head_is_away() && has_too_many() && &lane == &lane_to_drop()) ||
          (expires_ && lane.head_is_due(outlet.unix_ms()));
 }
 
@@ -167,9 +166,10 @@ void Queue::begin_expiry() {
   for_each_lane([this](Lane& lane) { lane.begin_expiry(ttl_ms_); });
 }
 
-// Whether anything here can expire, now that this message comes.
+// Whether anything here can expire, now that this message comes. Nothing does in a history: the
+// time that a message has is for each queue that gets it.
 bool Queue::expires(const protocol::Message& message) {
-  if (!expires_ && Expiry::has_own(message)) begin_expiry();
+  if (!expires_ && Expiry::has_own(message) && !history_) begin_expiry();
   return expires_;
 }
 
@@ -246,6 +246,7 @@ bool Queue::wake(Outlet& outlet) {
   if (has_clocks_) time_out(outlet);
   if (stream_) stream_->retain(outlet);
   deliver(outlet);
+  if (history_) serve_history(outlet);
   if (stream_) set_alarm(outlet);
   const bool unused =
       lease_ms_ != kNeverDue && roster_.count() == 0 && now >= used_at_ms_ + lease_ms_;

@@ -181,6 +181,11 @@ void Queue::fetched(Fetched& page, Outlet& outlet) {
     swept(lane, page, outlet);
     return;
   }
+  if (history_ && history_->fetched(page, outlet)) {
+    serve_history(outlet);
+    deliver(outlet);  // what was too many may go now
+    return;
+  }
   std::optional<SeqRange> drop;
   const std::uint64_t window =
       groups_ ? std::max(residents_->window_bytes, kSmallWindowBytes) : residents_->window_bytes;
@@ -200,6 +205,7 @@ void Queue::store_moved(Outlet& outlet) {
   }
   is_waiting_ = false;
   deliver(outlet);
+  if (history_) serve_history(outlet);
 }
 
 void Queue::answer_gets(Outlet& outlet) {
@@ -224,6 +230,7 @@ bool Queue::evict() {
 }
 
 bool Queue::page_out(Outlet& outlet) {
+  if (history_ && history_->is_reading()) return false;
   Lane* from = &main_;
   // What was looked for ahead is not given up at once.
   const std::uint64_t window =
@@ -247,6 +254,7 @@ void Queue::paged_out(const PagedOut& piece, Outlet& outlet) {
   if (const auto drop = lane->backlog.piece_stored(piece.token))
     outlet.drop_paged(lane->part, drop->from, drop->up_to);
   deliver(outlet);
+  if (history_) serve_history(outlet);
 }
 
 // Keeps the shard's sums and lists true.

@@ -10,6 +10,7 @@
 #include "broker/core/arguments.hpp"
 #include "broker/core/control.hpp"
 #include "broker/core/definition_records.hpp"
+#include "broker/core/exchange_queues.hpp"
 #include "broker/core/stream_offsets.hpp"
 #include "persistence/definitions.hpp"
 #include "protocol/bytes.hpp"

@@ -133,6 +133,16 @@ struct CountQueue {
   ReplyTo reply;
 };
 
+// To the queue where an exchange keeps its last messages, from every shard when it begins to route
+// by a new binding of the exchange: behind all that it has routed without. HandedOver is the
+// answer.
+struct HandOver {
+  QueueId history{};
+  std::uint32_t number = 0;
+  QueueId to_queue{};  // or
+  std::string to_exchange;
+};
+
 // The channel is gone: its consumers leave, its unacknowledged messages return, its auto-delete
 // queues go.
 struct ReleaseChannel {
@@ -258,6 +268,7 @@ struct Bind {
   routing::Binding binding;
   ConnectionId connection{};
   bool unbind = false;
+  bool hands_over = true;  // what the exchange has kept, if it keeps anything and this is new
 };
 struct DeleteExclusive {
   ConnectionId connection{};
@@ -280,6 +291,11 @@ struct QueueDropped {
   QueueId queue{};
   std::uint32_t messages = 0;
   std::optional<Refused> refused;
+};
+
+// All shards route by the new binding, and what was kept before it is where the binding leads.
+struct HandedOver {
+  std::uint32_t number = 0;
 };
 
 struct TopologySeen {
@@ -313,6 +329,7 @@ struct NewTopology {
   std::string vhost;
   routing::TopologyPtr topology;
   VhostProfilePtr profile;
+  std::shared_ptr<const std::vector<HandOver>> handovers{};  // by bindings that are new in it
 };
 // Seen like a topology.
 struct NewUsers {
@@ -372,6 +389,13 @@ using ShardMessage =
                  GrantWanted, GrantReturned, DirectReply, ProbeDirectReply, Reply, ControlRequest,
                  QueueDropped, TopologySeen, CreateQueue, DropQueue, NewTopology, NewUsers,
                  ApplyPolicy, ImportDefinitions, Alarm, Processed, MemoryCrossed, DiskCrossed,
-                 Durable, Fetched, PagedOut, QueueFull, QueueHasRoom, PublisherGone>;
+                 Durable, Fetched, PagedOut, QueueFull, QueueHasRoom, PublisherGone, HandOver,
+                 HandedOver>;
+
+// Not one of them, but where one comes from: what a history hands over, see Outlet::hand_over().
+struct HistoryCopy {
+  std::shared_ptr<const HandOver> order;
+  MessagePtr message;
+};
 
 }  // namespace harrier::broker

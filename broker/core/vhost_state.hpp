@@ -8,9 +8,11 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "broker/core/operator_records.hpp"
 #include "broker/core/policy_book.hpp"
+#include "broker/core/shard_message.hpp"
 #include "broker/core/vhost_profile.hpp"
 #include "routing/registry.hpp"
 
@@ -19,7 +21,8 @@ namespace harrier::broker {
 struct VhostState {
   std::string name;
   routing::Registry registry;
-  bool changed = true;  // since the last topology was cut
+  bool changed = true;              // since the last topology was cut
+  std::vector<HandOver> handovers;  // by bindings that are new since then
 
   VhostSettings settings;
   VhostProfilePtr profile = std::make_shared<const VhostProfile>();  // what shards have of them

@@ -252,6 +252,58 @@ TEST(Router, ManyBindingsOnOneTopicExchange) {
   }
 }
 
+// C-508: what keeps a message is among its queues, and makes it no routed one.
+TEST(Router, HistoriesAreNoRoute) {
+  Broker broker;
+  broker.queue("q");
+  const routing::QueueId kept = broker.queue("kept");
+  broker.exchange("first", ExchangeType::Direct);
+  broker.exchange("history", ExchangeType::RecentHistory, {.alternate = "amq.fanout"});
+  broker.exchange("next", ExchangeType::Fanout);
+  EXPECT_TRUE(broker.registry.set_history_queue("history", kept));
+  EXPECT_FALSE(broker.registry.set_history_queue("history", kept));
+  broker.bind_exchange("first", "history", "k");
+
+  std::vector<routing::QueueId> out;
+  const auto reaches = [&](std::string_view exchange, const Table& headers = {}) {
+    const routing::TopologyPtr topology = broker.registry.snapshot();
+    routing::RouteRequest request;
+    request.exchange = topology->find_exchange(exchange);
+    request.routing_key = "k";
+    request.headers = headers;
+    return broker.router.route(*topology, request, out);
+  };
+  const Table not_kept = Table().add_bool("x-recent-history-no-store", true);
+  for (int i = 0; i < 3; ++i) {
+    for (const char* exchange : {"first", "history"}) {
+      EXPECT_FALSE(reaches(exchange));
+      EXPECT_EQ(broker.route(exchange, "k"), Names{"kept"});
+      EXPECT_FALSE(reaches(exchange, not_kept));
+      EXPECT_EQ(broker.route(exchange, "k", {}, not_kept), Names{});
+    }
+  }
+  broker.bind("amq.fanout", "q", "");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(reaches("first"));
+    EXPECT_EQ(broker.route("first", "k"), (Names{"kept", "q"}));
+    EXPECT_TRUE(reaches("first", not_kept));
+    EXPECT_EQ(broker.route("first", "k", {}, not_kept), Names{"q"});
+    EXPECT_TRUE(reaches("amq.fanout"));
+  }
+  broker.bind_exchange("history", "next", "");
+  broker.bind_exchange("next", "history", "");
+  broker.bind("next", "q", "");
+  EXPECT_EQ(broker.route("next", "k"), (Names{"kept", "q"}));
+  const routing::TopologyPtr topology = broker.registry.snapshot();
+  routing::RouteRequest onward;
+  onward.exchange = topology->find_exchange("next");
+  broker.router.route_onward(*topology, onward, topology->find_exchange("history")->id, out);
+  EXPECT_EQ(out, std::vector{topology->find_queue("q")->id});
+  onward.exchange = topology->find_exchange("history");
+  broker.router.route_onward(*topology, onward, onward.exchange->id, out);
+  EXPECT_TRUE(out.empty());
+}
+
 TEST(Router, SnapshotsDoNotChange) {
   Broker broker;
   broker.queue("q");
