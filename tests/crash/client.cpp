@@ -244,7 +244,7 @@ bool Client::on_answer(const Method& method) {
 }
 
 void Client::on_content(const protocol::Frame& frame) {
-  Partial& partial = *partial_;
+  PartialContent& partial = *partial_;
   if (static_cast<FrameType>(frame.type) == FrameType::Header) {
     protocol::ByteReader reader(frame.payload);
     reader.raw(4);
@@ -260,7 +260,7 @@ void Client::on_content(const protocol::Frame& frame) {
   }
   require(partial.body.size() <= partial.body_size, "a body longer than announced");
   if (partial.body.size() < partial.body_size) return;
-  const Partial whole = *std::exchange(partial_, std::nullopt);
+  const PartialContent whole = *std::exchange(partial_, std::nullopt);
   Method method;
   require(protocol::decode_method(whole.method, method) == protocol::DecodeStatus::Ok, "decode");
   on_method_(method, Content{whole.properties, whole.body});
