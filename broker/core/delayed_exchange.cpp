@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/core/delayed_exchange.hpp"
 
-#include <algorithm>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "protocol/private_headers.hpp"
 #include "routing/delay.hpp"
@@ -11,9 +11,6 @@
 namespace harrier::broker {
 
 namespace {
-
-// Routed in one turn: a millisecond or two.
-constexpr unsigned kReleasedPerTurn = 2'000;
 
 // The message as it is routed: who gets it sees that it has waited, and it does not wait again
 // (C-513).
@@ -50,15 +47,11 @@ MessagePtr after_delay(const MessagePtr& delayed) {
       message.body());
 }
 
-std::string_view id_of(const protocol::Message& message) {
-  return message.properties().text(protocol::kMessageId).value_or("");
-}
-
 // What stands for a cancel until it is done: nothing but the id, and what makes it one.
 MessagePtr wish_of(const protocol::Message& message) {
   protocol::Properties properties;
   properties.headers = protocol::Table().add_bool(routing::kCancelHeader, true);
-  properties.message_id = std::string(id_of(message));
+  properties.message_id = std::string(message_id_of(message));
   if (message.persistent()) properties.delivery_mode = 2;
   return protocol::Message::create(message.exchange(), message.routing_key(), properties.encode(),
                                    {});
@@ -87,7 +80,7 @@ bool DelayedExchange::publish(MessagePtr message, Outlet& outlet) {
 
 // True if the store has something to do for it.
 bool DelayedExchange::cancel(const MessagePtr& message, Outlet& outlet) {
-  const std::string_view id = id_of(*message);
+  const std::string_view id = message_id_of(*message);
   if (id.empty()) return false;
   struct Found {
     Seq seq = 0;
@@ -95,11 +88,10 @@ bool DelayedExchange::cancel(const MessagePtr& message, Outlet& outlet) {
     MessagePtr message;
   };
   std::vector<Found> found;
-  messages_.for_each_in_memory([&](const Delayed& delayed) {
-    const bool is_wish = routing::cancels_delayed(delayed.message->properties().headers());
-    if (!is_wish && id_of(*delayed.message) == id)
-      found.push_back({delayed.seq, delayed.stored, delayed.message});
-  });
+  for (const Delayed* delayed : messages_.in_memory_with_id(id)) {
+    if (!routing::cancels_delayed(delayed->message->properties().headers()))
+      found.push_back({delayed->seq, delayed->stored, delayed->message});
+  }
   bool stored = false;
   for (const Found& each : found) {
     remove(each.seq, each.stored, *each.message, outlet);
@@ -107,7 +99,9 @@ bool DelayedExchange::cancel(const MessagePtr& message, Outlet& outlet) {
   }
   if (messages_.all_in_memory()) return stored;
   Delayed wish;
-  wish.due_ms = wish.enqueued_ms = outlet.unix_ms();
+  wish.enqueued_ms = outlet.unix_ms();
+  // Before all that may be due from now on, what shares a step with it included.
+  wish.due_ms = wish.enqueued_ms - DelayedMessages::kStepMs;
   wish.message = wish_of(*message);
   return messages_.add(std::move(wish), outlet) || stored;
 }
@@ -120,22 +114,22 @@ void DelayedExchange::remove(Seq seq, bool stored, const protocol::Message& mess
 
 bool DelayedExchange::release(Outlet& outlet) {
   const Millis now = outlet.unix_ms();
-  for (unsigned released = 0; released < kReleasedPerTurn; ++released) {
-    auto delayed = messages_.take_due(now);
-    if (!delayed) {
+  while (messages_.next_due() <= now) {
+    if (!outlet.may_release_delayed()) {
       scan(outlet);
-      return false;
+      return true;
     }
-    if (routing::cancels_delayed(delayed->message->properties().headers())) {
-      std::string id(id_of(*delayed->message));
-      next_pass_.push_back({std::move(*delayed), std::move(id)});
+    const Delayed delayed = *messages_.take_due(now);
+    if (routing::cancels_delayed(delayed.message->properties().headers())) {
+      next_pass_.add(std::string(message_id_of(*delayed.message)), delayed.enqueued_ms);
+      if (delayed.stored) next_pass_.stored_at(delayed.seq);
       continue;
     }
-    if (delayed->stored) outlet.record(persistence::Settle{messages_.part(), delayed->seq});
-    if (!is_cancelled(*delayed->message, delayed->enqueued_ms)) route(*delayed, outlet);
+    if (delayed.stored) outlet.record(persistence::Settle{messages_.part(), delayed.seq});
+    if (!is_cancelled(*delayed.message, delayed.enqueued_ms)) route(delayed, outlet);
   }
   scan(outlet);
-  return messages_.next_due() <= now;
+  return false;
 }
 
 void DelayedExchange::route(const Delayed& delayed, Outlet& outlet) {
@@ -165,12 +159,9 @@ void DelayedExchange::scan(Outlet& outlet) {
 // By a wish that is not done yet, and came after it.
 bool DelayedExchange::is_cancelled(const protocol::Message& message, Millis enqueued_ms) const {
   if (pass_.empty() && next_pass_.empty()) return false;
-  const std::string_view id = id_of(message);
+  const std::string_view id = message_id_of(message);
   if (id.empty() || routing::cancels_delayed(message.properties().headers())) return false;
-  const auto wants = [&](const Cancel& cancel) {
-    return cancel.id == id && enqueued_ms < cancel.wish.enqueued_ms;
-  };
-  return std::ranges::any_of(pass_, wants) || std::ranges::any_of(next_pass_, wants);
+  return pass_.want(id, enqueued_ms) || next_pass_.want(id, enqueued_ms);
 }
 
 bool DelayedExchange::scanned(Fetched& page, Outlet& outlet) {
@@ -187,9 +178,8 @@ bool DelayedExchange::scanned(Fetched& page, Outlet& outlet) {
     outlet.fetch(messages_.part(), request);
     return true;
   }
-  for (const Cancel& cancel : std::exchange(pass_, {})) {
-    if (cancel.wish.stored) outlet.record(persistence::Settle{messages_.part(), cancel.wish.seq});
-  }
+  const CancelWishes done = std::exchange(pass_, {});
+  for (const Seq seq : done.stored()) outlet.record(persistence::Settle{messages_.part(), seq});
   scan(outlet);
   return true;
 }

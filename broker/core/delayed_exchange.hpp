@@ -12,8 +12,8 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "broker/core/cancel_wishes.hpp"
 #include "broker/core/delayed_messages.hpp"
 #include "broker/core/exchange_queues.hpp"
 
@@ -30,17 +30,12 @@ class DelayedExchange {
   static bool is_wish(const protocol::Message& message);
   // True if it is stored.
   bool publish(MessagePtr message, Outlet& outlet);
-  // Routes what is due, a bounded number of them; true if there is more.
+  // Routes what is due, as much of it as the turn has room for; true if there is more.
   bool release(Outlet& outlet);
   // The answer to a scan; false: it is for somebody else.
   bool scanned(Fetched& page, Outlet& outlet);
 
  private:
-  struct Cancel {
-    Delayed wish;
-    std::string id;
-  };
-
   bool cancel(const MessagePtr& message, Outlet& outlet);
   void remove(Seq seq, bool stored, const protocol::Message& message, Outlet& outlet);
   void scan(Outlet& outlet);
@@ -50,9 +45,9 @@ class DelayedExchange {
   const std::string vhost_;
   const std::string exchange_;
   DelayedMessages& messages_;
-  std::vector<Cancel> next_pass_;  // cancels that wait for a scan
-  std::vector<Cancel> pass_;       // those of the scan that is going on
-  std::uint64_t scan_token_ = 0;   // of the page that is on its way; 0: none
+  CancelWishes next_pass_;        // those that wait for a scan
+  CancelWishes pass_;             // those of the scan that is going on
+  std::uint64_t scan_token_ = 0;  // of the page that is on its way; 0: none
 };
 
 }  // namespace harrier::broker

@@ -15,7 +15,8 @@ using persistence::content_size;
 
 namespace {
 
-constexpr unsigned kStepBits = 4;  // 16 ms
+constexpr unsigned kStepBits = 4;
+static_assert(DelayedMessages::kStepMs == Millis{1} << kStepBits);
 constexpr unsigned kNumberBits = 25;
 constexpr std::uint64_t kNumbersMax = std::uint64_t{1} << kNumberBits;
 constexpr unsigned kStretchBits = 18;  // 262 s; the counters of ten years are 1.2 million
@@ -111,6 +112,7 @@ bool DelayedMessages::add(Delayed delayed, Outlet& outlet) {
   delayed.stored = durable_ && (keeps_ == Keeps::All || delayed.message->persistent());
   const Seq seq = new_position(delayed.due_ms, delayed.stored, outlet);
   delayed.seq = seq;
+  note_id(delayed);
   if (!delayed.stored) {
     unstored_.emplace(seq, std::move(delayed));
     return false;
@@ -123,7 +125,7 @@ bool DelayedMessages::add(Delayed delayed, Outlet& outlet) {
   stored_bytes_ += content_size(*delayed.message);
   if (seq < horizon_) {
     keep_soon(std::move(delayed));
-    shrink(outlet);
+    shrink();
   } else {
     make_fresh(std::move(delayed));
   }
@@ -148,25 +150,45 @@ void DelayedMessages::count_out(const protocol::Message& message) {
   stored_bytes_ -= std::min<std::uint64_t>(content_size(message), stored_bytes_);
 }
 
-// Beyond the window goes what is due last; never so much that it would be asked for again at once.
-void DelayedMessages::shrink(const Outlet& outlet) {
-  if (!window_bytes_ || soon_bytes_ <= *window_bytes_) return;
-  while (soon_bytes_ > *window_bytes_ / 4 * 3) {
-    const auto last = std::prev(soon_.end());
-    if (soon_bytes_ - memory_of(last->second) <= *window_bytes_ / 2) break;
-    Delayed evicted = std::move(soon_.extract(last).mapped());
-    soon_bytes_ -= memory_of(evicted);
-    horizon_ = evicted.seq;
-    if (evicted.batch > outlet.durable_through() || evicted.enqueued_ms >= outlet.unix_ms())
-      make_fresh(std::move(evicted));
-  }
+std::uint64_t DelayedMessages::window() const {
+  return tight_ ? std::min<std::uint64_t>(*window_bytes_, kPageBytesMin) : *window_bytes_;
+}
+
+bool DelayedMessages::last_may_leave() const { return std::prev(soon_.end())->first > taken_to_; }
+
+// Out of the window, of which it is the end then.
+void DelayedMessages::push_out_last() {
+  Delayed evicted = std::move(soon_.extract(std::prev(soon_.end())).mapped());
+  soon_bytes_ -= memory_of(evicted);
+  horizon_ = evicted.seq;
   void_ = true;  // a page that is on its way has later ones only
+  if (evicted.batch > durable_to_ || evicted.enqueued_ms >= now_ms_) make_fresh(std::move(evicted));
+}
+
+// Beyond the window goes what is due last; never so much that it would be asked for again at once.
+void DelayedMessages::shrink() {
+  if (!window_bytes_ || soon_bytes_ <= window()) return;
+  while (soon_bytes_ > window() / 4 * 3 && last_may_leave()) {
+    if (soon_bytes_ - memory_of(std::prev(soon_.end())->second) <= window() / 2) break;
+    push_out_last();
+  }
+}
+
+std::uint64_t DelayedMessages::spare_bytes() const {
+  return soon_.empty() ? 0 : soon_bytes_ - memory_of(soon_.begin()->second);
+}
+
+void DelayedMessages::evict() {
+  if (!window_bytes_) return;
+  gave_up_ = true;
+  while (soon_.size() > 1 && last_may_leave()) push_out_last();
 }
 
 // An answer that was asked for before they were durable does not have them. Those of this
-// millisecond stay in any case, see for_each_in_memory().
+// millisecond stay in any case, see in_memory_with_id().
 void DelayedMessages::forget_durable(const Outlet& outlet) {
-  const std::uint64_t durable = outlet.durable_through();
+  const std::uint64_t durable = durable_to_ = outlet.durable_through();
+  now_ms_ = outlet.unix_ms();
   if (asked_token_ != 0) return;
   while (!fresh_order_.empty() && fresh_order_.front().first <= durable) {
     const auto at = fresh_.find(fresh_order_.front().second);
@@ -174,8 +196,8 @@ void DelayedMessages::forget_durable(const Outlet& outlet) {
     if (at != fresh_.end()) fresh_.erase(at);
     fresh_order_.pop_front();
   }
-  if (!scanning_ && !gone_.empty())
-    std::erase_if(gone_, [&](const auto& each) { return each.second <= durable; });
+  if (scanning_ || std::exchange(gone_checked_to_, durable) == durable) return;
+  std::erase_if(gone_, [&](const auto& each) { return each.second <= durable; });
 }
 
 const std::map<Seq, Delayed>* DelayedMessages::head() const {
@@ -213,17 +235,59 @@ void DelayedMessages::remove(Seq seq, const protocol::Message& message, const Ou
   gone_.emplace(seq, outlet.current_batch());
 }
 
+// ---- by id ----
+
+const Delayed* DelayedMessages::find(Seq seq) const {
+  for (const auto* holder : {&unstored_, &soon_, &fresh_}) {
+    if (const auto at = holder->find(seq); at != holder->end()) return &at->second;
+  }
+  return nullptr;
+}
+
+void DelayedMessages::make_ids() {
+  ids_.emplace();
+  for (const auto* holder : {&unstored_, &soon_, &fresh_}) {
+    for (const auto& [seq, delayed] : *holder) ids_->came(message_id_of(*delayed.message), seq);
+  }
+}
+
+void DelayedMessages::note_id(const Delayed& delayed) {
+  if (!ids_) return;
+  if (ids_->is_stale(in_memory())) {
+    const bool was_asked = ids_->was_asked();
+    ids_.reset();
+    if (!was_asked) return;
+    make_ids();
+  }
+  ids_->came(message_id_of(*delayed.message), delayed.seq);
+}
+
+std::vector<const Delayed*> DelayedMessages::in_memory_with_id(std::string_view id) {
+  if (!ids_) make_ids();
+  std::vector<const Delayed*> found;
+  for (const Seq seq : ids_->candidates(id)) {
+    const Delayed* const delayed = find(seq);
+    if (delayed == nullptr) {
+      ids_->gone(id, seq);
+    } else if (message_id_of(*delayed->message) == id) {
+      found.push_back(delayed);
+    }
+  }
+  return found;
+}
+
 // ---- the store ----
 
 std::optional<FetchRequest> DelayedMessages::next_fetch(const Outlet& outlet) {
-  if (asked_token_ != 0 || horizon_ == kEnd || soon_bytes_ > *window_bytes_ / 2)
-    return std::nullopt;
-  if (cleared_in_ > outlet.durable_through()) return std::nullopt;
   forget_durable(outlet);
+  if (asked_token_ != 0 || horizon_ == kEnd) return std::nullopt;
+  const bool waits_for_last = tight_ || gave_up_;
+  if (waits_for_last ? !soon_.empty() : soon_bytes_ > window() / 2) return std::nullopt;
+  if (cleared_in_ > outlet.durable_through()) return std::nullopt;
   asked_token_ = ++last_token_;
-  void_ = false;
+  void_ = gave_up_ = false;
   const std::uint64_t each = stored_ > 0 ? stored_bytes_ / stored_ + 1 : 1;
-  const std::uint64_t memory = *window_bytes_ - soon_bytes_;
+  const std::uint64_t memory = window() - std::min(window(), soon_bytes_);
   const std::uint64_t bytes = memory * each / (each + kMemoryPerMessage);
   return FetchRequest{horizon_, std::max<std::size_t>(bytes, kPageBytesMin), asked_token_, kEnd};
 }
@@ -243,6 +307,7 @@ bool DelayedMessages::fetched(Fetched& page, const Outlet& outlet) {
     delayed.enqueued_ms = message.enqueued_at_ms;
     delayed.returns = message.delivery_count;
     delayed.stored = true;
+    note_id(delayed);
     keep_soon(std::move(delayed));
   }
   while (!fresh_.empty() && fresh_.begin()->first < end)
@@ -250,7 +315,7 @@ bool DelayedMessages::fetched(Fetched& page, const Outlet& outlet) {
   horizon_ = end;
   HARRIER_CHECK(end != kEnd || soon_.size() == stored_);
   forget_durable(outlet);
-  shrink(outlet);
+  shrink();
   return true;
 }
 
@@ -261,10 +326,16 @@ FetchRequest DelayedMessages::begin_scan(Seq from) {
 
 void DelayedMessages::clear(Outlet& outlet) {
   if (stored_ > 0) {
-    outlet.record(persistence::Purge{part_, taken_to_ + 1, given_to_});
+    // Below what was given out each by itself: others there may be with consumers.
+    for (const auto& [seq, delayed] : soon_) {
+      if (seq > taken_to_) break;
+      outlet.record(persistence::Settle{part_, seq});
+    }
+    if (given_to_ > taken_to_) outlet.record(persistence::Purge{part_, taken_to_ + 1, given_to_});
     cleared_in_ = outlet.current_batch();
   }
   stored_ = stored_bytes_ = soon_bytes_ = 0;
+  ids_.reset();
   unstored_.clear();
   soon_.clear();
   fresh_.clear();

@@ -5,6 +5,8 @@
 // theirs, and is the only index: in memory is a window of the soonest, refilled page by page, and
 // what is not durable yet. Messages that no store has wait in memory. Owned by its queue, on the
 // queue's thread. Nothing fails; a store that has not what was counted has broken its promise.
+// A clock that is set back brings positions below those that were given out, which the store may
+// still have: those are never left to the store alone, as it could not tell which of them wait.
 //
 //   position = 1:1 step:38 number:25
 //
@@ -20,8 +22,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "broker/core/backlog.hpp"
+#include "broker/core/delayed_ids.hpp"
 #include "broker/core/outlet.hpp"
 
 namespace harrier::broker {
@@ -48,6 +52,7 @@ std::optional<DelayedNumbers> read_delayed_numbers(const persistence::Define& de
 
 class DelayedMessages {
  public:
+  static constexpr Millis kStepMs = 16;
   // What a durable queue has goes to the store: Persistent what is persistent, All whatever it is.
   enum class Keeps : std::uint8_t { Persistent, All };
   // Without a window everything stays in memory.
@@ -69,8 +74,7 @@ class DelayedMessages {
   std::size_t in_memory() const { return unstored_.size() + soon_.size() + fresh_.size(); }
   // Gets its position and, if that is for it, into the store. True if it is stored.
   bool add(Delayed delayed, Outlet& outlet);
-  // The soonest, if its time has come. The caller takes it off the store, now or later: a position
-  // that was given out is below every later one.
+  // The soonest, if its time has come. The caller takes it off the store, now or later.
   std::optional<Delayed> take_due(Millis now);
   // When take_due() has something; kNeverDue also while that has to come from the store.
   Millis next_due() const;
@@ -88,13 +92,9 @@ class DelayedMessages {
   // Takes the one at that position out of what waits, wherever it is; the caller takes it off the
   // store. `message` is the one that it has there.
   void remove(Seq seq, const protocol::Message& message, const Outlet& outlet);
-  // visit(const Delayed&) for each that is in memory: those that came in this millisecond are.
-  template <class Visit>
-  void for_each_in_memory(Visit&& visit) const {
-    for (const auto& [seq, delayed] : unstored_) visit(delayed);
-    for (const auto& [seq, delayed] : soon_) visit(delayed);
-    for (const auto& [seq, delayed] : fresh_) visit(delayed);
-  }
+  // Those of that message-id that are in memory, until the next change: those that came in this
+  // millisecond are.
+  std::vector<const Delayed*> in_memory_with_id(std::string_view id);
   // Whether what the store has at that position waits still.
   bool waits(Seq seq) const {
     return soon_.contains(seq) || (seq >= horizon_ && !gone_.contains(seq));
@@ -104,6 +104,14 @@ class DelayedMessages {
   FetchRequest begin_scan(Seq from);
   void scan_ended() { scanning_ = false; }  // its answer has been looked at
   Seq horizon() const { return horizon_; }  // what is stored from here on is not in the window
+
+  // ---- memory ----
+  // Of what the store has too: what evict() would give up. What no store has is not counted.
+  std::uint64_t spare_bytes() const;
+  // Only the soonest stays: it says when to look. The others come back behind it.
+  void evict();
+  // The budget is used up: the window is a page, asked for when the one before is used up.
+  void set_tight(bool tight) { tight_ = tight; }
 
   // Nothing waits any more; what was given out stays where it is.
   void clear(Outlet& outlet);
@@ -118,9 +126,15 @@ class DelayedMessages {
   };
 
   const std::map<Seq, Delayed>* head() const;  // where it is; null: it has to come from the store
+  const Delayed* find(Seq seq) const;          // in memory
+  void note_id(const Delayed& delayed);
+  void make_ids();
   Seq new_position(Millis due_ms, bool stored, Outlet& outlet);
   void keep_soon(Delayed delayed);
-  void shrink(const Outlet& outlet);
+  std::uint64_t window() const;
+  bool last_may_leave() const;
+  void push_out_last();
+  void shrink();
   void make_fresh(Delayed delayed);
   void forget_durable(const Outlet& outlet);
   void forget_past_stretches(Outlet& outlet);
@@ -138,10 +152,12 @@ class DelayedMessages {
   std::map<Seq, Delayed> unstored_;
   std::map<Seq, Delayed> soon_;   // the window: all that is stored and waits below horizon_
   std::uint64_t soon_bytes_ = 0;  // their memory
-  Seq horizon_ = kEnd;
+  Seq horizon_ = kEnd;            // above taken_to_
   std::map<Seq, Delayed> fresh_;  // beyond the horizon, perhaps not to be found in the store yet
   std::deque<std::pair<std::uint64_t, Seq>> fresh_order_;  // by batch
+  std::optional<DelayedIds> ids_;                          // none: nothing was cancelled lately
   std::map<Seq, std::uint64_t> gone_;  // removed in a batch that may not be durable
+  std::uint64_t gone_checked_to_ = 0;  // what was removed in batches up to there is not among them
   Seq taken_to_ = 0;                   // what was given out is not above
   Seq given_to_ = 0;                   // no position was above
   std::uint64_t last_token_ = 0;
@@ -149,6 +165,11 @@ class DelayedMessages {
   bool void_ = false;              // it will be of no use
   std::uint64_t cleared_in_ = 0;   // before that batch is durable the store has what is no more
   bool scanning_ = false;
+  bool tight_ = false;
+  bool gave_up_ = false;  // and has not asked for more since
+  // As last seen: later values would let more go.
+  std::uint64_t durable_to_ = 0;
+  Millis now_ms_ = 0;
 };
 
 }  // namespace harrier::broker

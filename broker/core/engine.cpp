@@ -246,6 +246,7 @@ void Engine::end_turn() {
     if (processed_for_[shard] == 0) continue;
     outboxes_[shard].rest.emplace_back(Processed{self_, std::exchange(processed_for_[shard], 0)});
   }
+  released_ = 0;
   if (residents_.needs_relief()) relieve_residents();
   if (now_ >= next_memory_check_) check_memory();
 }

@@ -146,6 +146,7 @@ class Engine final : public Outlet {
   void handed_over(std::uint32_t number) override;
   void wake_at(QueueId queue, Millis instead_of, Millis at) override;
   void before_commit(QueueId queue) override { late_writers_.push_back(queue); }
+  bool may_release_delayed() override;
   Millis unix_ms() const override { return now_ + world_.unix_minus_monotonic_ms; }
   // The number that the batch of this turn will have, and how many records it holds so far.
   std::uint64_t current_batch() const override { return committed_ + 1; }
@@ -266,6 +267,7 @@ class Engine final : public Outlet {
 
   persistence::WriteBatch batch_;  // of this turn
   std::vector<QueueId> late_writers_;
+  unsigned released_ = 0;        // of what exchanges have delayed, in this turn
   std::uint64_t committed_ = 0;  // number of the last batch that went to the store
   std::uint64_t durable_ = 0;
   std::uint64_t last_transaction_ = 0;

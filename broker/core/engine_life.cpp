@@ -11,7 +11,17 @@
 namespace harrier::broker {
 
 namespace {
+
 constexpr std::size_t kLettersKept = 4'096;  // room for so many stays: half a MiB
+// Delayed messages that are routed in one turn, of all exchanges: a millisecond or two.
+constexpr unsigned kReleasedPerTurn = 2'000;
+
+}  // namespace
+
+bool Engine::may_release_delayed() {
+  if (released_ >= kReleasedPerTurn) return false;
+  ++released_;
+  return true;
 }
 
 void Engine::dead_letter(DeadLetter letter) { dead_letters_.push_back(std::move(letter)); }

@@ -70,6 +70,20 @@ void Levels::changed(const Lane& lane) {
   } else {
     occupied_[lane.level / 64] &= ~bit;
   }
+  if (!lane.expiry) return;
+  if (!dues_) dues_ = std::make_unique<LaneDues>();
+  dues_->set(lane.level, now.count > 0 ? lane.next_due(false) : kNeverDue);
+}
+
+// A page that has been asked for since puts off what was due in its lane; changed() comes with it.
+Millis Levels::first_due(Millis now) {
+  while (dues_ && dues_->first() <= now) {
+    Lane& lane = *find(static_cast<std::uint8_t>(*dues_->highest_due(LaneDues::kLevels, now)));
+    const Millis due = lane.next_due(false);
+    if (due <= now) return due;
+    dues_->set(lane.level, due);
+  }
+  return dues_ ? dues_->first() : kNeverDue;
 }
 
 Lane* Levels::next(const PriorityRule& rule) const {

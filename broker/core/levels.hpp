@@ -16,6 +16,7 @@
 
 #include "broker/core/arguments.hpp"
 #include "broker/core/lane.hpp"
+#include "broker/core/lane_dues.hpp"
 
 namespace harrier::broker {
 
@@ -60,6 +61,22 @@ class Levels {
   // The lane whose head is next, wherever that is; null: all are empty.
   Lane* next(const PriorityRule& rule) const;
   void served(const Lane& lane);
+  // When something is next due in any lane. A time in the past is true; a later one may be too
+  // early.
+  Millis first_due(Millis now);
+  // Visits the lanes where something is due, the highest first, and those only; what the visit does
+  // to them is noted. Nothing is known of lanes without an Expiry.
+  template <class Visit>
+  void for_each_due(Millis now, Visit&& visit) {
+    if (!dues_) return;
+    std::size_t below = LaneDues::kLevels;
+    while (const auto level = dues_->highest_due(below, now)) {
+      Lane& lane = *find(static_cast<std::uint8_t>(*level));
+      visit(lane);
+      changed(lane);
+      below = *level;
+    }
+  }
   // What gives way first when there is too much (C-453); null: all are empty.
   Lane* lowest_occupied() const;
 
@@ -125,6 +142,7 @@ class Levels {
   std::vector<std::unique_ptr<Lane>> above_;  // by level - 1; null: never used
   std::vector<Sums> known_;                   // by level
   Sums sums_;                                 // of all
+  std::unique_ptr<LaneDues> dues_;            // null: no lane has an Expiry
   std::array<std::uint64_t, 4> occupied_{};   // a bit for each level that has messages
   unsigned highs_served_ = 0;                 // since the last of level 0, while that had some
 };

@@ -36,6 +36,8 @@ class Outlet {
   // The queue has more to write into the turn's batch, once, before that goes: see
   // Queue::write_late().
   virtual void before_commit(QueueId) {}
+  // One more of the messages that exchanges have delayed may go out in this turn.
+  virtual bool may_release_delayed() { return true; }
   // False once the broker is on its way down: what a closed connection returns would only go out
   // again to one that is about to be closed too, as a needless redelivery.
   virtual bool delivers() const { return true; }

@@ -152,6 +152,7 @@ class Queue {
  private:
   static constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
   static constexpr std::size_t kRetriesReadyMax = 1'000;
+  static constexpr std::uint64_t kRetriesReadyTightBytes = 64 * 1024;  // the budget is used up
 
   std::uint32_t stream_count() const;
   std::uint32_t reader_count() const;
@@ -172,9 +173,14 @@ class Queue {
   bool release_retries(Outlet& outlet);
   bool has_due_retries(const Outlet& outlet) const;
   void wait_for_retry(Lane& lane, Ready ready, Outlet& outlet);
-  std::size_t returned() const;  // of the ready ones
   // What is due goes on; of retries no more than a few are ready before somebody takes them.
-  bool takes_delayed() const { return exchange_ || returned() < kRetriesReadyMax; }
+  bool takes_delayed() const { return exchange_ || may_have_returned(returned()); }
+  struct Returned {  // of the ready ones
+    std::size_t messages = 0;
+    std::uint64_t bytes = 0;
+  };
+  Returned returned() const;
+  bool may_have_returned(const Returned& held) const;
 
   // ---- queue_history.cpp ----
   void serve_history(Outlet& outlet);
@@ -236,6 +242,7 @@ class Queue {
   bool wants_head(const Lane& lane, const Outlet& outlet);
   void begin_expiry();
   void swept(Lane& lane, Fetched& page, Outlet& outlet);
+  Millis next_expiry(Millis now);
   void set_alarm(Outlet& outlet);
   void bury(Lane& lane, Seq seq, const MessagePtr& message, DeathReason reason, Outlet& outlet);
   void hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& outlet);

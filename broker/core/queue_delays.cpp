@@ -34,6 +34,9 @@ Queue::Taken Queue::delay(MessagePtr message, Outlet& outlet) {
 
 void Queue::release_delayed(Outlet& outlet) {
   const bool more = exchange_ ? exchange_->release(outlet) : release_retries(outlet);
+  const bool tight = residents_ != nullptr && residents_->full();
+  delayed_->set_tight(tight);
+  if (tight && delayed_->head_is_away()) residents_->wanted = true;
   if (const auto request = delayed_->next_fetch(outlet)) {
     outlet.fetch(delayed_->part(), *request);
   } else if (!more && delayed_->awaits_durable(outlet) && !is_waiting_) {
@@ -46,10 +49,13 @@ void Queue::release_delayed(Outlet& outlet) {
 // waited until they are settled.
 bool Queue::release_retries(Outlet& outlet) {
   const Millis now = outlet.unix_ms();
-  while (takes_delayed()) {
+  if (delayed_->next_due() > now) return false;
+  for (Returned held = returned(); may_have_returned(held);) {
     auto due = delayed_->take_due(now);
     if (!due) return false;
     Ready ready{due->seq, std::move(due->message), due->returns, due->enqueued_ms};
+    ++held.messages;
+    held.bytes += memory_of(ready);
     if (limit_) limit_->came(ready.seq, *ready.message);
     Lane& lane = lane_at(priorities_.level_of(*ready.message));
     if (expires_) lane.expiry->came(ready);
@@ -60,14 +66,26 @@ bool Queue::release_retries(Outlet& outlet) {
   return true;
 }
 
-std::size_t Queue::returned() const {
-  std::size_t count = 0;
-  for_each_occupied([&](const Lane& lane) { count += lane.ready.returned(); });
-  return count;
+Queue::Returned Queue::returned() const {
+  Returned held;
+  for_each_occupied([&](const Lane& lane) {
+    held.messages += lane.ready.returned();
+    held.bytes += lane.ready.returned_bytes();
+  });
+  return held;
+}
+
+// They are ready, so the store could not give them again: a bound of their own on their memory.
+bool Queue::may_have_returned(const Returned& held) const {
+  if (held.messages == 0) return true;
+  if (held.messages >= kRetriesReadyMax) return false;
+  if (residents_ == nullptr) return true;
+  const std::uint64_t window = residents_->window_bytes;
+  return held.bytes < (residents_->full() ? std::min(window, kRetriesReadyTightBytes) : window);
 }
 
 bool Queue::has_due_retries(const Outlet& outlet) const {
-  return !exchange_ && returned() == 0 && delayed_->next_due() <= outlet.unix_ms();
+  return !exchange_ && delayed_->next_due() <= outlet.unix_ms() && returned().messages == 0;
 }
 
 // It moves in the store, in one batch, from where it is to where it waits.

@@ -42,7 +42,7 @@ std::uint64_t Queue::content_bytes() const {
 // that are short too, so that no turn waits for its page.
 bool Queue::refill_levels(bool wanted, Outlet& outlet) {
   const Lane* const next = wanted ? lane_in_turn() : nullptr;
-  const bool looks_at_all = expires_ || (next != nullptr && priorities_.mixes());
+  const bool looks_at_all = next != nullptr && priorities_.mixes();
   bool had_more = false;
   const auto look = [&](Lane& lane) {
     const bool head_is_wanted = wants_head(lane, outlet);
@@ -54,6 +54,7 @@ bool Queue::refill_levels(bool wanted, Outlet& outlet) {
     levels_->for_each_occupied(look);
     return had_more;
   }
+  if (expires_) levels_->for_each_due(outlet.unix_ms(), look);
   if (next != nullptr) look(*levels_->find(next->level));
   if (limit_ && &lane_to_drop() != next) look(lane_to_drop());
   return had_more;

@@ -73,12 +73,12 @@ Ready Queue::take_ready(Lane& lane) {
 
 Ready Queue::remove_head(Lane& lane) {
   Ready ready = lane.ready.pop();
+  if (limit_) limit_->left(ready.seq, *ready.message);
+  if (expires_) lane.expiry->left(ready);
   if (levels_) {
     lane.taken(ready);
     levels_->changed(lane);
   }
-  if (limit_) limit_->left(ready.seq, *ready.message);
-  if (expires_) lane.expiry->left(ready);
   return ready;
 }
 
@@ -163,7 +163,10 @@ bool Queue::wants_head(const Lane& lane, const Outlet& outlet) {
 
 void Queue::begin_expiry() {
   expires_ = true;
-  for_each_lane([this](Lane& lane) { lane.begin_expiry(ttl_ms_); });
+  for_each_lane([this](Lane& lane) {
+    lane.begin_expiry(ttl_ms_);
+    changed(lane);
+  });
 }
 
 // Whether anything here can expire, now that this message comes. Nothing does in a history: the
@@ -182,7 +185,10 @@ void Queue::note_expiring(Outlet& outlet) {
 void Queue::restore_expiring() {
   noted_expiring_ = true;
   begin_expiry();
-  for_each_lane([this](Lane& lane) { lane.expiry->suspect(next_seq_ - 1); });
+  for_each_lane([this](Lane& lane) {
+    lane.expiry->suspect(next_seq_ - 1);
+    changed(lane);
+  });
 }
 
 // With a time to live of 0 it was for those who could take it at once (C-442).
@@ -193,13 +199,13 @@ void Queue::settle_arrival(Outlet& outlet) {
 
 // In the order of the queue (C-433). Who has expired is never handed out (C-440).
 void Queue::bury_expired(Outlet& outlet) {
-  for_each_occupied([&](Lane& lane) {
+  const auto bury_in = [&](Lane& lane) {
     for (const Ready& ready : lane.take_expired(arriving_, outlet)) {
       if (limit_) limit_->left(ready.seq, *ready.message);
       bury(lane, ready.seq, ready.message, DeathReason::Expired, outlet);
     }
-    changed(lane);
-  });
+  };
+  levels_ ? levels_->for_each_due(outlet.unix_ms(), bury_in) : bury_in(main_);
 }
 
 void Queue::swept(Lane& lane, Fetched& page, Outlet& outlet) {
@@ -207,8 +213,8 @@ void Queue::swept(Lane& lane, Fetched& page, Outlet& outlet) {
     if (limit_) limit_->left(stored.seq, *stored.message);
     bury(lane, stored.seq, stored.message, DeathReason::Expired, outlet);
   }
-  changed(lane);
   lane.sweep(next_seq_, outlet);
+  changed(lane);
   deliver(outlet);
 }
 
@@ -242,7 +248,12 @@ bool Queue::wake(Outlet& outlet) {
   alarm_ms_ = kNeverDue;
   const Millis now = outlet.unix_ms();
   if (used_at_ms_ == 0) used_at_ms_ = now;
-  if (expires_) for_each_occupied([&](Lane& lane) { lane.sweep(next_seq_, outlet); });
+  if (expires_) {
+    for_each_occupied([&](Lane& lane) {
+      lane.sweep(next_seq_, outlet);
+      changed(lane);
+    });
+  }
   if (has_clocks_) time_out(outlet);
   if (stream_) stream_->retain(outlet);
   deliver(outlet);
@@ -260,6 +271,13 @@ bool Queue::owes_dead_letters(Millis now) const {
   return owes;
 }
 
+Millis Queue::next_expiry(Millis now) {
+  if (levels_ && !is_waiting_) return levels_->first_due(now);
+  Millis next = kNeverDue;
+  for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
+  return next;
+}
+
 // Asks to be woken when the next thing is due. An alarm that comes too early is left as it is: it
 // finds nothing to do, and that costs less than moving it with every message.
 void Queue::set_alarm(Outlet& outlet) {
@@ -269,8 +287,7 @@ void Queue::set_alarm(Outlet& outlet) {
     if (next <= outlet.unix_ms()) next = outlet.unix_ms() + kOwingPauseMs;
   }
   if (stream_) next = std::min(next, stream_->next_due());
-  if (expires_)
-    for_each_occupied([&](Lane& lane) { next = std::min(next, lane.next_due(is_waiting_)); });
+  if (expires_) next = std::min(next, next_expiry(outlet.unix_ms()));
   next = std::min(next, late_ms_);
   // Those who need grants are listed once they have some: they are asked when one more may go out.
   if ((caps_ || groups_) && next_lane() != nullptr &&
@@ -278,7 +295,8 @@ void Queue::set_alarm(Outlet& outlet) {
     if (caps_) next = std::min(next, caps_->next_due());
     if (groups_) next = std::min(next, groups_->next_due());
   }
-  if (delayed_ && takes_delayed()) next = std::min(next, delayed_->next_due());
+  if (delayed_ && delayed_->next_due() < std::min(next, alarm_ms_) && takes_delayed())
+    next = delayed_->next_due();
   if (next >= alarm_ms_) return;
   outlet.wake_at(entry_.id, std::exchange(alarm_ms_, next), next);
 }

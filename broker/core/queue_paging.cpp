@@ -219,6 +219,7 @@ void Queue::answer_gets(Outlet& outlet) {
 bool Queue::evict() {
   if (stream_) return stream_->evict();
   const std::uint64_t before = accounted_bytes_;
+  if (delayed_) delayed_->evict();
   for_each_occupied([this](Lane& lane) {
     lane.evict();
     changed(lane);
@@ -263,13 +264,14 @@ void Queue::account() {
   if (levels_ && entry_.durable) trim_levels();
   const std::uint64_t fresh = levels_ ? levels_->fresh_bytes() : main_.ready.fresh().bytes();
   const std::uint64_t held = levels_ ? levels_->resident_bytes() : main_.resident_bytes();
-  const std::uint64_t resident = entry_.durable ? held : 0;
+  std::uint64_t resident = entry_.durable ? held : 0;
+  const bool beyond_window = fresh > residents_->window_bytes && fresh > resident;
+  if (delayed_) resident += delayed_->spare_bytes();
   residents_->bytes += resident - accounted_bytes_;
   accounted_bytes_ = resident;
   if (resident > 0 && !holder_)
     holder_ = residents_->holders.insert(residents_->holders.end(), entry_.id);
   if (unstored_) return;
-  const bool beyond_window = fresh > residents_->window_bytes && fresh > resident;
   if (beyond_window || (levels_ ? levels_->any_behind() : !main_.backlog.behind().empty()))
     unstored_ = residents_->unstored.insert(residents_->unstored.end(), entry_.id);
 }

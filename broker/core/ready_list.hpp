@@ -157,11 +157,13 @@ class ReadyList {
  public:
   std::size_t size() const { return fresh_.size() + returned_.size(); }
   std::size_t returned() const { return returned_.size(); }
+  std::uint64_t returned_bytes() const { return returned_bytes_; }  // of memory
   bool empty() const { return fresh_.empty() && returned_.empty(); }
 
   void push(Ready ready) { fresh_.push_back(std::move(ready)); }
   void put_back(Ready ready) {
     const Seq seq = ready.seq;
+    returned_bytes_ += memory_of(ready);
     returned_.emplace(seq, std::move(ready));
   }
 
@@ -169,15 +171,11 @@ class ReadyList {
     return returned_first() ? returned_.begin()->second : fresh_.front();
   }
 
-  Ready pop() {
-    if (returned_first()) return std::move(returned_.extract(returned_.begin()).mapped());
-    return fresh_.pop_front();
-  }
+  Ready pop() { return returned_first() ? take_returned(returned_.begin()) : fresh_.pop_front(); }
 
   std::optional<Ready> take(Seq seq) {
-    if (const auto at = returned_.find(seq); at != returned_.end())
-      return std::move(returned_.extract(at).mapped());
-    return fresh_.take(seq);
+    const auto at = returned_.find(seq);
+    return at != returned_.end() ? take_returned(at) : fresh_.take(seq);
   }
 
   template <class Visit>
@@ -195,6 +193,13 @@ class ReadyList {
   const ReadyRun& fresh() const { return fresh_; }
 
  private:
+  using Returned = std::map<Seq, Ready, DelayedFirst>;
+
+  Ready take_returned(Returned::iterator at) {
+    Ready ready = std::move(returned_.extract(at).mapped());
+    returned_bytes_ -= memory_of(ready);
+    return ready;
+  }
   bool returned_first() const {
     if (returned_.empty()) return false;
     const Seq first = returned_.begin()->first;
@@ -202,7 +207,8 @@ class ReadyList {
   }
 
   ReadyRun fresh_;
-  std::map<Seq, Ready, DelayedFirst> returned_;
+  Returned returned_;
+  std::uint64_t returned_bytes_ = 0;
 };
 
 }  // namespace harrier::broker

@@ -21,7 +21,10 @@ template <class Visit>
 void for_each_enqueue(const persistence::WriteBatch& batch, Visit&& visit) {
   for (const persistence::Record& record : batch.records()) {
     const auto* enqueue = std::get_if<Enqueue>(&record);
-    if (enqueue != nullptr && broker::part_of(enqueue->queue) != broker::QueuePart::Dedup)
+    if (enqueue == nullptr) continue;
+    const broker::QueuePart part = broker::part_of(enqueue->queue);
+    const bool is_cancel = part == broker::QueuePart::Delayed && enqueue->message->body().empty();
+    if (part != broker::QueuePart::Dedup && !is_cancel)
       visit(Ledger::read_body(enqueue->message->body()), owner_of(enqueue->queue));
   }
 }

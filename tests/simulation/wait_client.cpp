@@ -43,9 +43,13 @@ void WaitClient::confirm(std::uint64_t tag, bool multiple) {
   auto at = multiple ? unconfirmed_.begin() : unconfirmed_.find(tag);
   require(at != unconfirmed_.end() && at != end, "a confirm of nothing");
   while (at != end) {
-    waits_.confirmed(at->second);
-    require(!waits_.is_stored(at->second) || world_.vault().stored(at->second),
-            "message " + std::to_string(at->second) + " was confirmed before it was durable");
+    const Sent& sent = at->second;
+    waits_.cancelled(sent.cancels, world_.now());
+    if (sent.message) {
+      waits_.confirmed(*sent.message);
+      require(!waits_.is_stored(*sent.message) || world_.vault().stored(*sent.message),
+              "message " + std::to_string(*sent.message) + " was confirmed before it was durable");
+    }
     at = unconfirmed_.erase(at);
   }
 }
@@ -97,6 +101,8 @@ void WaitClient::act() {
     cut();
   } else if (dice_.chance(50) && !held_.empty()) {
     settle();
+  } else if (dice_.chance(15) && !ids_.empty()) {
+    cancel(dice_.chance(40));
   } else {
     for (std::size_t left = dice_.between(1, 4); left > 0; --left) publish();
   }
@@ -107,16 +113,48 @@ void WaitClient::publish() {
   const auto delay =
       static_cast<std::int64_t>(delays ? dice_.between(1, dice_.chance(50) ? 30 : kDelayMaxMs) : 0);
   const MessageNumber message = waits_.publish(dice_.chance(60), delay, world_.now());
-  unconfirmed_.emplace(++published_, message);
-  protocol::BasicPublish method;
-  method.exchange = kDelays;
-  method.mandatory = true;
-  send(method);
   protocol::Properties properties;
   if (waits_.persistent(message)) properties.delivery_mode = std::uint8_t{2};
   if (dice_.chance(30)) properties.priority = static_cast<std::uint8_t>(dice_.below(4));
   if (delays) properties.headers = protocol::Table().add_int64("x-delay", delay);
-  send_content(properties, Ledger::body(message));
+  if (delays && dice_.chance(60)) {
+    properties.message_id = std::to_string(message);
+    ids_[message].push_back(message);
+  }
+  send_message(properties, Ledger::body(message), {message, {}});
+}
+
+// All that it has published under one of its ids; with `replaces` one more takes their place.
+void WaitClient::cancel(bool replaces) {
+  auto at = ids_.begin();
+  std::advance(at, static_cast<std::ptrdiff_t>(dice_.below(ids_.size())));
+  protocol::Properties properties;
+  properties.message_id = std::to_string(at->first);
+  if (dice_.chance(50)) properties.delivery_mode = std::uint8_t{2};
+  Sent sent{std::nullopt, at->second};
+  waits_.cancel_asked(sent.cancels);
+  if (!replaces) {
+    ids_.erase(at);
+    properties.headers = protocol::Table().add_bool("x-delay-cancel", true);
+    send_message(properties, {}, std::move(sent));
+    return;
+  }
+  const auto delay = static_cast<std::int64_t>(dice_.between(1, kDelayMaxMs));
+  sent.message = waits_.publish(properties.delivery_mode.has_value(), delay, world_.now());
+  at->second.push_back(*sent.message);
+  properties.headers =
+      protocol::Table().add_int64("x-delay", delay).add_bool("x-delay-replace", true);
+  send_message(properties, Ledger::body(*sent.message), std::move(sent));
+}
+
+void WaitClient::send_message(const protocol::Properties& properties, const Bytes& body,
+                              Sent sent) {
+  unconfirmed_.emplace(++published_, std::move(sent));
+  protocol::BasicPublish method;
+  method.exchange = kDelays;
+  method.mandatory = true;
+  send(method);
+  send_content(properties, body);
 }
 
 void WaitClient::settle() {

@@ -23,6 +23,23 @@ void Waits::confirmed(MessageNumber number) {
   ++confirms_;
 }
 
+void Waits::cancel_asked(const std::vector<MessageNumber>& messages) {
+  for (const MessageNumber number : messages) {
+    Message& message = messages_.at(number);
+    message.cancel_asked = true;
+    message.may_be_cancelled = !message.seen;
+  }
+}
+
+void Waits::cancelled(const std::vector<MessageNumber>& messages, std::int64_t now) {
+  for (const MessageNumber number : messages) {
+    Message& message = messages_.at(number);
+    if (message.seen || message.not_before <= now) continue;
+    message.end = End::Certain;
+    ++cancels_;
+  }
+}
+
 void Waits::delivered(MessageNumber number, bool redelivered, ChannelSerial channel, bool no_ack,
                       std::int64_t now) {
   require(number < messages_.size(), "a message that nobody published");
@@ -36,6 +53,7 @@ void Waits::delivered(MessageNumber number, bool redelivered, ChannelSerial chan
   require(redelivered || !message.seen || message.survived,
           text + "again, but redelivered is false");
   message.seen = true;
+  message.may_be_cancelled = false;
   message.holder = no_ack ? 0 : channel;
   message.end = no_ack ? End::Certain : End::None;
   message.settler = 0;
@@ -79,7 +97,8 @@ void Waits::check_at_rest(const std::vector<broker::QueueInfo>& infos, std::int6
     if (each.end == End::Certain) continue;
     ++most;
     if (each.not_before <= now) ++due;
-    if (each.confirmed && each.end == End::None && !each.may_be_lost) ++least;
+    if (each.confirmed && each.end == End::None && !each.may_be_lost && !each.may_be_cancelled)
+      ++least;
   }
   const std::string text = std::to_string(out) + " are out or ready and " +
                            std::to_string(waiting) + " wait, of " + std::to_string(least) + " to " +
@@ -95,6 +114,8 @@ void Waits::crashed(std::int64_t now) {
     // It was in the store of the exchange, if it was there at all.
     const bool waits = each.delayed && !each.seen && each.not_before > now;
     if (!each.persistent && !waits) each.may_be_lost = true;
+    // It may wait again, and the cancel find it.
+    if (each.cancel_asked) each.may_be_cancelled = true;
     if (each.seen) each.not_before = 0;
     each.survived = true;
   }
@@ -103,15 +124,15 @@ void Waits::crashed(std::int64_t now) {
 void Waits::check_at_end() const {
   for (MessageNumber number = 0; number < messages_.size(); ++number) {
     const Message& each = messages_[number];
-    require(!each.confirmed || each.may_be_lost || each.end != End::None,
+    require(!each.confirmed || each.may_be_lost || each.may_be_cancelled || each.end != End::None,
             "message " + std::to_string(number) + " was confirmed, but is lost");
   }
 }
 
 std::string Waits::summary() const {
   return std::to_string(messages_.size()) + " messages, " + std::to_string(confirms_) +
-         " confirmed, " + std::to_string(deliveries_) + " deliveries, " + std::to_string(returns_) +
-         " returns";
+         " confirmed, " + std::to_string(cancels_) + " cancelled, " + std::to_string(deliveries_) +
+         " deliveries, " + std::to_string(returns_) + " returns";
 }
 
 }  // namespace harrier::simulation

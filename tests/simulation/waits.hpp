@@ -3,8 +3,9 @@
 // Waits: the ledger of a run about messages that wait: an exchange delays them on their way into
 // one queue, and what comes back to that waits for a retry. It knows what clients published, were
 // confirmed, were given and said. The rules: nothing comes before its time or after its end, none
-// is with two at once, and what was confirmed is there until somebody has acknowledged it. One per
-// run; a rule that does not hold is a Violation.
+// is with two at once, and what was confirmed is there until somebody has acknowledged it, or until
+// it was cancelled while it waited: from the confirm of the cancel on that is for good, if the
+// message was not due before. One per run; a rule that does not hold is a Violation.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +33,9 @@ class Waits {
   // A delay of 0: it is routed at once.
   MessageNumber publish(bool persistent, std::int64_t delay_ms, std::int64_t now);
   void confirmed(MessageNumber message);
+  // One channel has published them, and now cancels them; later it hears that this is done.
+  void cancel_asked(const std::vector<MessageNumber>& messages);
+  void cancelled(const std::vector<MessageNumber>& messages, std::int64_t now);
   // What is confirmed has been in the store.
   bool is_stored(MessageNumber message) const {
     return messages_[message].persistent || messages_[message].delayed;
@@ -58,6 +62,8 @@ class Waits {
     bool seen = false;
     bool survived = false;  // a crash, and may have been delivered before it
     bool may_be_lost = false;
+    bool cancel_asked = false;
+    bool may_be_cancelled = false;  // it is not known to have escaped
     ChannelSerial holder = 0;
     ChannelSerial settler = 0;
     End end = End::None;
@@ -70,6 +76,7 @@ class Waits {
   std::uint64_t confirms_ = 0;
   std::uint64_t deliveries_ = 0;
   std::uint64_t returns_ = 0;
+  std::uint64_t cancels_ = 0;  // certain ones
 };
 
 }  // namespace harrier::simulation

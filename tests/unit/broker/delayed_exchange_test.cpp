@@ -291,6 +291,17 @@ TEST_F(DelayedExchangeTest, RoutesByTheBindingsOfThatMoment) {
   EXPECT_EQ(ready(), 1u);
 }
 
+// Of all exchanges together, however many events the turn has.
+TEST_F(DelayedExchangeTest, ATurnOfAShardRoutesABoundedNumber) {
+  Engine& engine = *engines_[0];
+  int released = 0;
+  while (engine.may_release_delayed()) ASSERT_LT(++released, 10'000);
+  EXPECT_GT(released, 1'000);
+  EXPECT_FALSE(engine.may_release_delayed());
+  engine.end_turn();
+  EXPECT_TRUE(engine.may_release_delayed());
+}
+
 TEST_F(DelayedExchangeTest, CountsForNoLimitOfQueues) {
   ReadDefinitions read =
       read_definitions(R"({"vhost_limits": [{"vhost": "/", "value": {"max-queues": 1}}]})");
