@@ -20,16 +20,11 @@ MessagePtr after_delay(const MessagePtr& delayed) {
   const auto value = properties.headers().find(routing::kDelayHeader);
   const auto delay = routing::delay_ms(value);
   if (!delay) return delayed;
-  if (value->tag == 'I' || value->tag == 'l') {  // as most clients write it: in its place
+  if (value->tag == 'I') {  // as most clients write it: in its place
     std::vector<std::uint8_t> edited(message.property_bytes().begin(),
                                      message.property_bytes().end());
-    std::uint8_t* const at =
-        edited.data() + (value->payload.data() - message.property_bytes().data());
-    if (value->tag == 'I') {
-      protocol::put_u32(at, static_cast<std::uint32_t>(-*delay));
-    } else {
-      protocol::put_u64(at, static_cast<std::uint64_t>(-*delay));
-    }
+    const auto at = value->payload.data() - message.property_bytes().data();
+    protocol::put_u32(edited.data() + at, static_cast<std::uint32_t>(-*delay));
     return protocol::Message::create(message.exchange(), message.routing_key(), edited,
                                      message.body());
   }
