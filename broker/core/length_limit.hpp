@@ -57,6 +57,10 @@ class LengthLimit {
     return overflow_ == Overflow::DropHead && count > 0 &&
            (count > messages_max_ || bytes_ > bytes_max_);
   }
+  // So many of them, by their number alone.
+  std::uint64_t excess(std::uint64_t count) const {
+    return count > messages_max_ ? count - messages_max_ : 0;
+  }
   bool keeps_refused() const { return overflow_ == Overflow::RejectPublishDlx; }
   std::uint64_t bytes() const { return bytes_; }
 

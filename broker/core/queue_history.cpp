@@ -9,7 +9,8 @@
 namespace harrier::broker {
 
 void Queue::begin_handover(const HandOver& order, const RecentHistory::Mark& mark, Outlet& outlet) {
-  history_->begin(order, mark, next_seq_);
+  // Those in the store are dropped when they have been read, which may be later.
+  history_->begin(order, mark, next_seq_, limit_->excess(ready_count()));
   serve_history(outlet);
 }
 

@@ -26,12 +26,14 @@ std::uint64_t all_of(unsigned shards) {
 
 // What lies in the store then stays there until it has been read, so it is not copied. A page that
 // is on its way to drop the oldest would take some of it out.
-void RecentHistory::begin(const HandOver& order, const Mark& mark, Seq next_seq) {
+void RecentHistory::begin(const HandOver& order, const Mark& mark, Seq next_seq,
+                          std::uint64_t excess) {
   const auto [at, is_first] = handovers_.try_emplace(order.number);
   Handover& handover = at->second;
   if (is_first) {
     handover.order = std::make_shared<const HandOver>(order);
     handover.end = next_seq;
+    handover.excess = excess;
     handover.next = lane_.backlog.empty() ? kNothing : lane_.backlog.from();
     if (!lane_.backlog.empty()) lane_.backlog.forget_fetch();
     const auto hold = [&](const Ready& ready) { handover.held.push_back(ready); };
@@ -73,14 +75,22 @@ void RecentHistory::emit(Handover& handover, MessagePtr message, Outlet& outlet)
   outlet.hand_over({handover.order, std::move(message)});
 }
 
+bool RecentHistory::hand_over(Handover& handover, MessagePtr message, Outlet& outlet) {
+  if (handover.excess > 0) {
+    --handover.excess;
+    return false;
+  }
+  emit(handover, std::move(message), outlet);
+  return true;
+}
+
 // What is in memory, up to what has to be read first.
 void RecentHistory::feed(Handover& handover, Outlet& outlet) {
   if (!handover.open || handover.unsettled > 0) return;
   std::deque<Ready>& held = handover.held;
-  for (std::size_t i = 0; i < kHandedAtOnce; ++i) {
+  for (std::size_t handed = 0; handed < kHandedAtOnce; held.pop_front()) {
     if (held.empty() || held.front().seq >= handover.next) break;
-    emit(handover, std::move(held.front().message), outlet);
-    held.pop_front();
+    if (hand_over(handover, std::move(held.front().message), outlet)) ++handed;
   }
   if (!held.empty() || handover.next != kNothing) return;
   for (MessagePtr& message : std::exchange(handover.late, {}))
@@ -127,14 +137,14 @@ void RecentHistory::take_page(Handover& handover, const Fetched& page, Seq end, 
   std::deque<Ready>& held = handover.held;
   const auto take_held = [&](Seq below) {
     for (; !held.empty() && held.front().seq < below; held.pop_front())
-      emit(handover, std::move(held.front().message), outlet);
+      hand_over(handover, std::move(held.front().message), outlet);
   };
   auto stored =
       std::ranges::lower_bound(page.messages, handover.next, {}, &persistence::StoredMessage::seq);
   for (; stored != page.messages.end() && stored->seq < end; ++stored) {
     take_held(stored->seq);
     if (!held.empty() && held.front().seq == stored->seq) held.pop_front();
-    emit(handover, stored->message, outlet);
+    hand_over(handover, stored->message, outlet);
   }
   take_held(end);
   handover.next = end >= handover.end ? kNothing : end;

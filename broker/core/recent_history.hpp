@@ -33,7 +33,8 @@ class RecentHistory {
   explicit RecentHistory(Lane& lane) : lane_(lane) {}
 
   // That shard routes by the binding from now on. `next_seq`: no message is at or beyond it yet.
-  void begin(const HandOver& order, const Mark& mark, Seq next_seq);
+  // `excess`: so many of the oldest are too many, and have not gone yet.
+  void begin(const HandOver& order, const Mark& mark, Seq next_seq, std::uint64_t excess);
   // A message of that shard is kept.
   void came(const MessagePtr& message, ShardId from, Outlet& outlet);
 
@@ -59,6 +60,7 @@ class RecentHistory {
     Seq next = 0;              // what is to be read from the store begins here; kNothing: all is
     Seq end = 0;               // what was kept before the binding ends here
     std::deque<Ready> held;    // of that, what was in memory then
+    std::uint64_t excess = 0;  // the first of that that are handed to nobody
     std::vector<MessagePtr> late;  // kept since, of shards that do not route by the binding yet
     std::uint64_t unsettled = 0;   // handed over, and not known to have arrived
   };
@@ -67,6 +69,8 @@ class RecentHistory {
   bool wants_page(const Handover& handover) const;
   bool has_more(const Handover& handover) const;
   static void emit(Handover& handover, MessagePtr message, Outlet& outlet);
+  // The next of what was kept before the binding; false: it is one too many.
+  static bool hand_over(Handover& handover, MessagePtr message, Outlet& outlet);
   static void feed(Handover& handover, Outlet& outlet);
   static void take_page(Handover& handover, const Fetched& page, Seq end, Outlet& outlet);
   void end_if_done(Handovers::iterator at, Outlet& outlet);
