@@ -142,6 +142,16 @@ struct Registry::Impl {
     HARRIER_CHECK(node != nullptr);
     node->edit().definition = std::move(changed);
   }
+  // One field of an exchange that exists; false if it was that already.
+  template <class Value>
+  bool set(const Exchange* exchange, Value Exchange::*field, Value value) {
+    HARRIER_CHECK(exchange != nullptr);
+    if (exchange->*field == value) return false;
+    auto changed = std::make_shared<Exchange>(*exchange);
+    (*changed).*field = std::move(value);
+    replace(std::move(changed));
+    return true;
+  }
 
   Matcher& edit_matcher(ExchangeId id) {
     Ref<ExchangeNode>* node = data.exchanges.edit(id);
@@ -284,43 +294,19 @@ void Registry::add_queue(QueueEntry queue) {
 }
 
 bool Registry::set_alternate(std::string_view name, std::optional<std::string> alternate) {
-  const Exchange* exchange = find_exchange(name);
-  HARRIER_CHECK(exchange != nullptr);
-  if (exchange->alternate == alternate) return false;
-  auto changed = std::make_shared<Exchange>(*exchange);
-  changed->alternate = std::move(alternate);
-  impl_->replace(std::move(changed));
-  return true;
+  return impl_->set(find_exchange(name), &Exchange::alternate, std::move(alternate));
 }
 
 bool Registry::set_delay_queue(std::string_view name, QueueId queue) {
-  const Exchange* exchange = find_exchange(name);
-  HARRIER_CHECK(exchange != nullptr);
-  if (exchange->delay_queue == queue) return false;
-  auto changed = std::make_shared<Exchange>(*exchange);
-  changed->delay_queue = queue;
-  impl_->replace(std::move(changed));
-  return true;
+  return impl_->set(find_exchange(name), &Exchange::delay_queue, queue);
 }
 
 bool Registry::set_history_queue(std::string_view name, QueueId queue) {
-  const Exchange* exchange = find_exchange(name);
-  HARRIER_CHECK(exchange != nullptr);
-  if (exchange->history_queue == queue) return false;
-  auto changed = std::make_shared<Exchange>(*exchange);
-  changed->history_queue = queue;
-  impl_->replace(std::move(changed));
-  return true;
+  return impl_->set(find_exchange(name), &Exchange::history_queue, queue);
 }
 
 bool Registry::set_dedup(std::string_view name, DedupRule rule) {
-  const Exchange* exchange = find_exchange(name);
-  HARRIER_CHECK(exchange != nullptr);
-  if (exchange->dedup == rule) return false;
-  auto changed = std::make_shared<Exchange>(*exchange);
-  changed->dedup = rule;
-  impl_->replace(std::move(changed));
-  return true;
+  return impl_->set(find_exchange(name), &Exchange::dedup, rule);
 }
 
 void Registry::set_arguments(std::string_view queue, protocol::Table arguments) {

@@ -58,7 +58,7 @@ std::vector<std::string> cc_keys(TableView headers) {
   return keys;
 }
 
-// Room for the history of one death: no names are longer than this but by far.
+// Room for the history of one death, unless its names are unusually long.
 constexpr std::size_t kHistoryBytes = 640;
 
 // The same entry, once more (C-426).
