@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One queue over a store whose answers come when the test says so. A window of three messages.
+// StoredQueueTest with a window of three messages, and short texts for what goes out.
 #pragma once
 
-#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "broker/core/queue.hpp"
-#include "persistence/memory_store.hpp"
+#include "tests/unit/broker/stored_queue.hpp"
 
 namespace harrier::broker {
 
@@ -24,7 +22,7 @@ inline protocol::MessagePtr message(bool persistent, std::size_t size = 100,
 }
 
 // "a1" is message 1 to consumer a, "a1r" the same redelivered; from basic.get it is "1".
-class QueuePagingTest : public testing::Test, protected Outlet {
+class QueuePagingTest : public StoredQueueTest {
  protected:
   using Texts = std::vector<std::string>;
 
@@ -48,16 +46,8 @@ class QueuePagingTest : public testing::Test, protected Outlet {
   void record(persistence::Record record) override {
     const auto* purge = std::get_if<persistence::Purge>(&record);
     if (purge != nullptr) purges.push_back({purge->from, purge->up_to});
-    batch.add(std::move(record));
+    StoredQueueTest::record(std::move(record));
   }
-  void fetch(StoreId, const FetchRequest& request) override { fetches.push_back(request); }
-  void page_out(StoreId, std::vector<persistence::StoredMessage> messages,
-                std::uint64_t token) override {
-    pieces.emplace_back(token, std::move(messages));
-  }
-  void drop_paged(StoreId, Seq from, Seq up_to) override { paged.drop_paged(kStored, from, up_to); }
-  std::uint64_t current_batch() const override { return durable + 1; }
-  std::uint64_t durable_through() const override { return durable; }
 
   static std::string text_of(const GetResult& got) {
     if (!got.message) return "empty";
@@ -99,59 +89,14 @@ class QueuePagingTest : public testing::Test, protected Outlet {
     const auto result = queue->get({QueueId{1}, ref(name).channel, no_ack, {{}, 1}}, *this);
     return result ? text_of(*result) : "later";
   }
-  void make_durable() {
-    store.commit(std::exchange(batch, {}), nullptr);
-    ++durable;
-    for (const QueueId id : std::exchange(residents.waiting, {})) {
-      ASSERT_EQ(id, QueueId{1});
-      queue->store_moved(*this);
-    }
-  }
-  // The store answers the oldest fetch.
-  void answer() {
-    ASSERT_FALSE(fetches.empty());
-    const FetchRequest request = fetches.front();
-    fetches.pop_front();
-    persistence::Fetched a;
-    persistence::Fetched b;
-    store.fetch(kStored, request.from, request.bytes_max, [&](auto page) { a = std::move(page); });
-    paged.fetch(kStored, request.from, request.bytes_max, [&](auto page) { b = std::move(page); });
-    auto page = persistence::merge(std::move(a), std::move(b), request.bytes_max);
-    Fetched fetched{StoreId{1}, request.token, std::move(page.messages), page.next};
-    queue->fetched(fetched, *this);
-  }
-  void answer_all() {
-    for (int i = 0; i < 100 && !fetches.empty(); ++i) answer();
-    EXPECT_TRUE(fetches.empty());
-  }
-  void store_piece() {
-    ASSERT_FALSE(pieces.empty());
-    auto [token, messages] = std::move(pieces.front());
-    pieces.pop_front();
-    paged.page_out(kStored, std::move(messages), [](const persistence::Status&) {});
-    queue->paged_out({kStored, token}, *this);
-  }
-  std::size_t in_store(persistence::MemoryStore& which) {
-    std::size_t count = 0;
-    which.fetch(kStored, 0, ~std::size_t{0}, [&](auto page) { count = page.messages.size(); });
-    return count;
-  }
+  void answer_all() { StoredQueueTest::answer_all(100); }
   Texts taken() { return std::exchange(delivered, {}); }
 
-  static constexpr persistence::QueueId kStored{1};
   const std::uint64_t content_bytes = persistence::content_size(*message(true));
-  persistence::MemoryStore store;
-  persistence::MemoryStore paged;
-  persistence::WriteBatch batch;
-  std::uint64_t durable = 0;
-  std::deque<FetchRequest> fetches;
-  std::deque<std::pair<std::uint64_t, std::vector<persistence::StoredMessage>>> pieces;
   std::vector<std::pair<Seq, Seq>> purges;
   Texts delivered;
   Texts replies;
   std::vector<Delivery> deliveries;
-  Residents residents;
-  std::unique_ptr<Queue> queue;
 };
 
 }  // namespace harrier::broker

@@ -3,7 +3,6 @@
 // One queue with priorities over a store whose answers come when the test says so, with a window of
 // three messages, beside a naive model: a list of messages, of which the next is looked for anew
 // each time. Whatever the queue hands out, drops or answers must be the model's choice.
-#include <deque>
 #include <map>
 #include <random>
 #include <string>
@@ -11,8 +10,7 @@
 
 #include <gtest/gtest.h>
 
-#include "broker/core/queue.hpp"
-#include "persistence/memory_store.hpp"
+#include "tests/unit/broker/stored_queue.hpp"
 
 namespace harrier::broker {
 namespace {
@@ -25,7 +23,7 @@ struct Waiting {
   Millis enqueued_ms = 0;
 };
 
-class QueueLevelsTest : public testing::Test, protected Outlet {
+class QueueLevelsTest : public StoredQueueTest {
  protected:
   QueueLevelsTest() {
     residents.window_bytes = 3 * message(1, 0, true)->footprint();
@@ -64,7 +62,6 @@ class QueueLevelsTest : public testing::Test, protected Outlet {
     if (reply == nullptr) return;
     if (const auto* got = std::get_if<GetResult>(&reply->result)) answered(*got);
   }
-  void record(persistence::Record record) override { batch.add(std::move(record)); }
   void dead_letter(DeadLetter letter) override {
     const auto reason = letter.message->properties().headers().find("x-first-death-reason");
     const std::string why(*reason->as_text());
@@ -79,18 +76,6 @@ class QueueLevelsTest : public testing::Test, protected Outlet {
   }
   void wake_at(QueueId, Millis, Millis at) override { alarm = at; }
   Millis unix_ms() const override { return now; }
-  void fetch(StoreId part, const FetchRequest& request) override {
-    fetches.emplace_back(part, request);
-  }
-  void page_out(StoreId part, std::vector<persistence::StoredMessage> messages,
-                std::uint64_t token) override {
-    pieces.push_back({{part, token}, std::move(messages)});
-  }
-  void drop_paged(StoreId part, Seq from, Seq up_to) override {
-    paged.drop_paged(part, from, up_to);
-  }
-  std::uint64_t current_batch() const override { return durable + 1; }
-  std::uint64_t durable_through() const override { return durable; }
 
   // ---- the model ----
   unsigned level_of(std::optional<std::uint8_t> priority) const {
@@ -190,31 +175,6 @@ class QueueLevelsTest : public testing::Test, protected Outlet {
       waiting.emplace(d.seq, at.mapped());
     queue->settle({QueueId{1}, d.seq, d.slot, outcome}, *this);
   }
-  void make_durable() {
-    store.commit(std::exchange(batch, {}), nullptr);
-    ++durable;
-    for (const QueueId id : std::exchange(residents.waiting, {})) {
-      ASSERT_EQ(id, QueueId{1});
-      queue->store_moved(*this);
-    }
-  }
-  void answer() {
-    const auto [part, request] = fetches.front();
-    fetches.pop_front();
-    persistence::Fetched a;
-    persistence::Fetched b;
-    store.fetch(part, request.from, request.bytes_max, [&](auto page) { a = std::move(page); });
-    paged.fetch(part, request.from, request.bytes_max, [&](auto page) { b = std::move(page); });
-    auto page = persistence::merge(std::move(a), std::move(b), request.bytes_max);
-    Fetched fetched{part, request.token, std::move(page.messages), page.next};
-    queue->fetched(fetched, *this);
-  }
-  void store_piece() {
-    auto [answer, messages] = std::move(pieces.front());
-    pieces.pop_front();
-    paged.page_out(answer.part, std::move(messages), [](const persistence::Status&) {});
-    queue->paged_out(answer, *this);
-  }
   void come_to_rest() {
     for (int i = 0; i < 10'000; ++i) {
       while (!pieces.empty()) store_piece();
@@ -283,17 +243,9 @@ class QueueLevelsTest : public testing::Test, protected Outlet {
   }
   std::vector<Seq> taken() { return std::exchange(order, {}); }
 
-  persistence::MemoryStore store;
-  persistence::MemoryStore paged;
-  persistence::WriteBatch batch;
-  std::uint64_t durable = 0;
   Millis now = 1'000'000;
   Millis alarm = kNeverDue;
-  std::deque<std::pair<StoreId, FetchRequest>> fetches;
-  std::deque<std::pair<PagedOut, std::vector<persistence::StoredMessage>>> pieces;
-  Residents residents;
   QueueSettings settings;
-  std::unique_ptr<Queue> queue;
   std::vector<Seq> order;
   std::vector<Delivery> deliveries;
   Texts dead;

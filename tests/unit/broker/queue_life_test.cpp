@@ -3,7 +3,6 @@
 // How messages end in one queue, by a clock that the test moves: time to live, length limits,
 // delivery limits, and the end of the queue itself. Part of it over a store whose answers come when
 // the test says so, with a window of three messages.
-#include <deque>
 #include <random>
 #include <string>
 #include <vector>
@@ -11,8 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "broker/core/effective_policy.hpp"
-#include "broker/core/queue.hpp"
-#include "persistence/memory_store.hpp"
+#include "tests/unit/broker/stored_queue.hpp"
 
 namespace harrier::broker {
 namespace {
@@ -28,7 +26,7 @@ protocol::MessagePtr message(bool persistent, std::optional<std::string> expirat
   return protocol::Message::create("", "q", properties.encode(), body);
 }
 
-class QueueLifeTest : public testing::Test, protected Outlet {
+class QueueLifeTest : public StoredQueueTest {
  protected:
   QueueLifeTest() {
     residents.window_bytes = 3 * message(true)->footprint();
@@ -46,7 +44,6 @@ class QueueLifeTest : public testing::Test, protected Outlet {
     if (reply == nullptr) return;
     if (const auto* got = std::get_if<GetResult>(&reply->result)) took(*got);
   }
-  void record(persistence::Record record) override { batch.add(std::move(record)); }
   void dead_letter(DeadLetter letter) override {
     const auto headers = letter.message->properties().headers();
     const auto reason = headers.find("x-first-death-reason");
@@ -57,14 +54,6 @@ class QueueLifeTest : public testing::Test, protected Outlet {
     alarm = at;
   }
   Millis unix_ms() const override { return now; }
-  void fetch(StoreId, const FetchRequest& request) override { fetches.push_back(request); }
-  void page_out(StoreId, std::vector<persistence::StoredMessage> messages,
-                std::uint64_t token) override {
-    pieces.emplace_back(token, std::move(messages));
-  }
-  void drop_paged(StoreId, Seq from, Seq up_to) override { paged.drop_paged(kStored, from, up_to); }
-  std::uint64_t current_batch() const override { return durable + 1; }
-  std::uint64_t durable_through() const override { return durable; }
 
   void open() {
     routing::QueueEntry entry;
@@ -96,41 +85,7 @@ class QueueLifeTest : public testing::Test, protected Outlet {
     now = goal;
     return false;
   }
-  void make_durable() {
-    store.commit(std::exchange(batch, {}), nullptr);
-    ++durable;
-    for (const QueueId id : std::exchange(residents.waiting, {})) {
-      ASSERT_EQ(id, QueueId{1});
-      queue->store_moved(*this);
-    }
-  }
-  void answer() {
-    ASSERT_FALSE(fetches.empty());
-    const FetchRequest request = fetches.front();
-    fetches.pop_front();
-    persistence::Fetched a;
-    persistence::Fetched b;
-    store.fetch(kStored, request.from, request.bytes_max, [&](auto page) { a = std::move(page); });
-    paged.fetch(kStored, request.from, request.bytes_max, [&](auto page) { b = std::move(page); });
-    auto page = persistence::merge(std::move(a), std::move(b), request.bytes_max);
-    Fetched fetched{StoreId{1}, request.token, std::move(page.messages), page.next};
-    queue->fetched(fetched, *this);
-  }
-  void answer_all() {
-    for (int i = 0; i < 10'000 && !fetches.empty(); ++i) answer();
-    EXPECT_TRUE(fetches.empty());
-  }
-  void store_piece() {
-    auto [token, messages] = std::move(pieces.front());
-    pieces.pop_front();
-    paged.page_out(kStored, std::move(messages), [](const persistence::Status&) {});
-    queue->paged_out({kStored, token}, *this);
-  }
-  std::size_t in_store(persistence::MemoryStore& which) {
-    std::size_t count = 0;
-    which.fetch(kStored, 0, ~std::size_t{0}, [&](auto page) { count = page.messages.size(); });
-    return count;
-  }
+  void answer_all() { StoredQueueTest::answer_all(10'000); }
 
   static ConsumerRef ref() { return {{ConnectionId{1}, 0, 1}, 0}; }
   void consume(std::uint32_t prefetch = 0, bool no_ack = false) {
@@ -163,21 +118,12 @@ class QueueLifeTest : public testing::Test, protected Outlet {
   Texts taken() { return std::exchange(delivered, {}); }
   Texts dead() { return std::exchange(letters, {}); }
 
-  static constexpr persistence::QueueId kStored{1};
-  persistence::MemoryStore store;
-  persistence::MemoryStore paged;
-  persistence::WriteBatch batch;
-  std::uint64_t durable = 0;
-  std::deque<FetchRequest> fetches;
-  std::deque<std::pair<std::uint64_t, std::vector<persistence::StoredMessage>>> pieces;
   Texts delivered;
   std::vector<Delivery> deliveries;
   Texts letters;
   Millis now = 1'700'000'000'000;
   Millis alarm = kNeverDue;
-  Residents residents;
   QueueSettings settings;
-  std::unique_ptr<Queue> queue;
 };
 
 EffectivePolicyPtr policy(std::string_view key, std::int64_t value) {
