@@ -25,10 +25,7 @@ class Reader {
   std::uint32_t count() { return look().message_count; }
 
   Answer look() {
-    protocol::QueueDeclare passive;
-    passive.queue = queue_.name;
-    passive.passive = true;
-    const Answer answer = client_.call(passive);
+    const Answer answer = client_.look_at(queue_.name);
     require(answer.ok(), "queue " + queue_.name + ": " + answer.text);
     return answer;
   }

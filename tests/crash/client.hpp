@@ -64,6 +64,13 @@ class Client {
     send(method);
     return await_answer(protocol::name_of(M::kId));
   }
+  // How that queue is, or that it is not there.
+  Answer look_at(std::string_view queue) {
+    protocol::QueueDeclare passive;
+    passive.queue = queue;
+    passive.passive = true;
+    return call(passive);
+  }
 
   int socket() const { return socket_; }
   bool gone() const { return gone_; }

@@ -62,6 +62,12 @@ void poll_once(Client& client) {
   if (ready > 0) client.pump(entry.revents);
 }
 
+std::uint32_t count_in(Client& client, const char* queue) {
+  const Answer answer = client.look_at(queue);
+  require(answer.ok(), std::string("queue ") + queue + ": " + answer.text);
+  return answer.message_count;
+}
+
 }  // namespace
 
 // ---- the oracle ----
@@ -193,18 +199,10 @@ void Delays::audit(World& world, bool all) {
 void Delays::await_counts(World& world) const {
   const auto [owed, possible] = count_bounds();
   Client client(world.port, [](const protocol::Method&, const Content&) {});
-  const auto count = [&](const char* queue) -> std::uint64_t {
-    protocol::QueueDeclare passive;
-    passive.queue = queue;
-    passive.passive = true;
-    const Answer answer = client.call(passive);
-    require(answer.ok(), std::string("queue ") + queue + ": " + answer.text);
-    return answer.message_count;
-  };
   const auto deadline = Clock::now() + kTimeout;
   for (;;) {
-    const std::uint64_t due = count(kQueue);
-    const std::uint64_t held = due + count(kWaiting);
+    const std::uint64_t due = count_in(client, kQueue);
+    const std::uint64_t held = due + count_in(client, kWaiting);
     require(held <= possible, "there are " + std::to_string(held) +
                                   " delayed messages, of which only " + std::to_string(possible) +
                                   " can be");
@@ -292,14 +290,7 @@ void DelayedConsumer::on_method(const protocol::Method& method, const Content& c
   client_.send(ack);
 }
 
-std::uint32_t DelayedConsumer::count(const char* queue) {
-  protocol::QueueDeclare passive;
-  passive.queue = queue;
-  passive.passive = true;
-  const Answer answer = client_.call(passive);
-  require(answer.ok(), std::string("queue ") + queue + ": " + answer.text);
-  return answer.message_count;
-}
+std::uint32_t DelayedConsumer::count(const char* queue) { return count_in(client_, queue); }
 
 void DelayedConsumer::finish() { count(kQueue); }
 

@@ -217,10 +217,7 @@ void StreamReader::acknowledge(std::uint64_t tag) {
 }
 
 std::uint32_t StreamReader::count() {
-  protocol::QueueDeclare passive;
-  passive.queue = kStream;
-  passive.passive = true;
-  const Answer answer = client_.call(passive);
+  const Answer answer = client_.look_at(kStream);
   require(answer.ok(), "the stream: " + answer.text);
   return answer.message_count;
 }

@@ -49,10 +49,7 @@ protocol::ExchangeDeclare declare_exchange(const std::string& name, int exchange
 }
 
 bool queue_exists(Client& client, const std::string& name) {
-  protocol::QueueDeclare passive;
-  passive.queue = name;
-  passive.passive = true;
-  const Answer answer = client.call(passive);
+  const Answer answer = client.look_at(name);
   require(answer.ok() || answer.code == 404, "queue " + name + ": " + answer.text);
   return answer.ok();
 }

@@ -32,6 +32,15 @@ class GroupsPagingTest : public QueuePagingTest {
     std::ranges::sort(all);
     return all;
   }
+  // 1, 2 and 4 are out, 3 is of the group of 2; nobody consumes any more.
+  void hand_out_past_a_busy_group() {
+    publish_to("xyyz");
+    make_durable();
+    for (const char name : {'a', 'b', 'c'}) consume(name, 1);
+    answer_all();
+    EXPECT_EQ(taken(), (Texts{"a1", "b2", "c4"}));
+    for (const char name : {'a', 'b', 'c'}) queue->cancel(ref(name));
+  }
 };
 
 // What waits for its owner is held within the window; messages go out of their turn, and what is
@@ -151,12 +160,7 @@ TEST_F(GroupsPagingTest, APurgeLeavesWhatIsOut) {
 }
 
 TEST_F(GroupsPagingTest, AGetWaitsForWhatIsAheadOfAReturnedOne) {
-  publish_to("xyyz");
-  make_durable();
-  for (const char name : {'a', 'b', 'c'}) consume(name, 1);
-  answer_all();
-  EXPECT_EQ(taken(), (Texts{"a1", "b2", "c4"}));
-  for (const char name : {'a', 'b', 'c'}) queue->cancel(ref(name));
+  hand_out_past_a_busy_group();
   settle(1, Outcome::Ack);
   settle(2, Outcome::Requeue);
   queue->evict();
@@ -168,13 +172,9 @@ TEST_F(GroupsPagingTest, AGetWaitsForWhatIsAheadOfAReturnedOne) {
 
 // Found by the simulation.
 TEST_F(GroupsPagingTest, AReturnedOneWaitsForWhatIsAheadOfIt) {
-  publish_to("xyyz");
-  make_durable();
-  for (const char name : {'a', 'b', 'c'}) consume(name, 1);
-  answer_all();
-  EXPECT_EQ(taken(), (Texts{"a1", "b2", "c4"}));
-  for (const char name : {'a', 'b', 'c'}) queue->cancel(ref(name));
-  for (const std::size_t at : {1, 2}) settle(at, Outcome::Requeue);
+  hand_out_past_a_busy_group();
+  settle(1, Outcome::Requeue);
+  settle(2, Outcome::Requeue);
   queue->evict();
   settle(0, Outcome::Ack);
   consume('d');

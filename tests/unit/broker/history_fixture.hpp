@@ -138,6 +138,11 @@ class HistoryFixture : public testing::Test {
     method.exchange = "history";
     say(client, method);
   }
+  static void delete_history(Client& client) {
+    protocol::ExchangeDelete method;
+    method.exchange = "history";
+    say(client, method);
+  }
   static void bind_exchange(Client& client, std::string_view destination) {
     protocol::ExchangeBind method;
     method.destination = destination;

@@ -104,9 +104,7 @@ TEST_F(RecentHistoryTest, ALongOneComesInParts) {
       bind_new("q", 0);
       EXPECT_EQ(take_all("q"), numbers(501, 3'000)) << in_store << persistent;
       Client& client = open(0);
-      protocol::ExchangeDelete gone;
-      gone.exchange = "history";
-      say(client, gone);
+      delete_history(client);
       drain();
     }
   }
@@ -241,9 +239,7 @@ TEST_F(RecentHistoryTest, UnbindingMeanwhile) {
     const bool deletes = seed % 2 == 0;
     for (std::size_t steps = below(30); steps > 0; --steps) step();
     if (deletes) {
-      protocol::ExchangeDelete gone;
-      gone.exchange = "history";
-      say(other, gone);
+      delete_history(other);
     } else {
       unbind(other, "q");
     }
@@ -379,9 +375,7 @@ TEST_F(RecentHistoryTest, NothingIsLeftOfOneThatGoes) {
     if (auto_delete) {
       unbind(client, "q");
     } else {
-      protocol::ExchangeDelete gone;
-      gone.exchange = "history";
-      say(client, gone);
+      delete_history(client);
     }
     drain();
     EXPECT_FALSE(find("amq.history.history"));
@@ -391,9 +385,7 @@ TEST_F(RecentHistoryTest, NothingIsLeftOfOneThatGoes) {
     declare();
     EXPECT_EQ(kept(), 0u);
     Client& again = open(0);
-    protocol::ExchangeDelete gone;
-    gone.exchange = "history";
-    say(again, gone);
+    delete_history(again);
     drain();
   }
 }
