@@ -34,6 +34,22 @@ TEST(SpinTest, LooksMoreRarelyEachTimeItIsInVainAndForgetsThatAtOnce) {
   EXPECT_TRUE(spin.due());
 }
 
+TEST(SpinTest, LooksNoLongerThanATurnTookSinceTheLastLook) {
+  Spin spin(microseconds(50));
+  ASSERT_TRUE(spin.due());
+  EXPECT_EQ(spin.budget(microseconds(20)), microseconds(20));
+  spin.ended(false, microseconds(40));
+  EXPECT_FALSE(spin.due());
+  ASSERT_TRUE(spin.due());
+  EXPECT_EQ(spin.budget(microseconds(100)), microseconds(30));  // 60 in two turns
+  spin.ended(true, microseconds(130));
+  ASSERT_TRUE(spin.due());
+  spin.ended(true);  // there was work already
+  ASSERT_TRUE(spin.due());
+  EXPECT_EQ(spin.budget(microseconds(140)), microseconds(5));
+  EXPECT_EQ(spin.budget(microseconds(1'000)), microseconds(50));
+}
+
 TEST(SpinTest, NeverLooksWithoutABudget) {
   Spin spin(microseconds(0));
   for (int i = 0; i < 300; ++i) EXPECT_FALSE(spin.due());
