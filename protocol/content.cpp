@@ -117,6 +117,10 @@ bool ContentAssembler::on_frame(const Frame& frame, std::uint64_t body_size_max)
       on_body(frame);
       break;
   }
+  return end_frame();
+}
+
+bool ContentAssembler::end_frame() {
   if (body_received_ < publish_.body_size) return false;
   state_ = State::Idle;
   if (discard_) publish_ = {};
@@ -179,23 +183,41 @@ void ContentAssembler::on_body(const Frame& frame) {
   if (!is_type(frame, FrameType::Body)) {
     unexpected("expected content body, got non content body frame instead");
   }
-  const ByteView part = frame.payload;
-  const std::uint64_t remaining = publish_.body_size - body_received_;
-  if (part.size() > remaining) {  // C-093
-    frame_error("content body frame of " + std::to_string(part.size()) +
-                " bytes exceeds the remaining content size " + std::to_string(remaining));
+  if (!takes_body(frame.payload.size())) {  // C-093
+    frame_error("content body frame of " + std::to_string(frame.payload.size()) +
+                " bytes exceeds the remaining content size " +
+                std::to_string(publish_.body_size - body_received_));
   }
-  if (publish_.message) {
-    Message& message = Message::mutable_while_sole(publish_.message);
-    put_raw(message.body_for_writing() + body_received_, part);
-    pending_.arrived(part.size());
-  }
-  body_received_ += part.size();
+  add_body(frame.payload);
+}
+
+std::span<std::uint8_t> ContentAssembler::body_space(std::size_t size) {
+  HARRIER_CHECK(takes_body(size));
+  if (!publish_.message) return {};
+  return {Message::mutable_while_sole(publish_.message).body_for_writing() + body_received_, size};
+}
+
+void ContentAssembler::body_arrived(std::size_t size) {
+  if (publish_.message) pending_.arrived(size);
+  body_received_ += size;
+}
+
+void ContentAssembler::add_body(ByteView part) {
+  const std::span<std::uint8_t> space = body_space(part.size());
+  if (!space.empty()) put_raw(space.data(), part);
+  body_arrived(part.size());
 }
 
 Publish ContentAssembler::take() {
   HARRIER_CHECK(state_ == State::Idle && !discard_);
   return std::exchange(publish_, {});
+}
+
+void ContentAssembler::discard() {
+  if (state_ == State::Idle) return reset();
+  discard_ = true;
+  publish_.message = {};
+  pending_ = {};
 }
 
 void ContentAssembler::reset() {

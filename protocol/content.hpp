@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -79,7 +80,21 @@ class ContentAssembler {
   // AmqpError::kNoMethod. A method frame without begin() before is a caller's bug (asserted).
   bool on_frame(const Frame& frame, std::uint64_t body_size_max);
 
+  // A body frame may also be taken in pieces, as they come. Whether one of `size` bytes may come
+  // now: if not, on_frame() says why.
+  bool takes_body(std::size_t size) const {
+    return state_ == State::Body && size <= publish_.body_size - body_received_;
+  }
+  // Where the next bytes of the body go, at most `size` of them; empty if nobody keeps them.
+  std::span<std::uint8_t> body_space(std::size_t size);
+  void body_arrived(std::size_t size);  // they are there now
+  void add_body(ByteView part);         // the same for bytes that are elsewhere
+  // The frame has ended; as on_frame().
+  bool end_frame();
+
   bool discarding() const { return discard_; }  // until the next begin() or reset()
+  // Nobody wants the content any more: what is still to come of it is discarded.
+  void discard();
   Publish take();
   void reset();
 

@@ -40,9 +40,9 @@ FrameResult read_frame(ByteView buffer, std::size_t payload_max) {
     result.status = FrameStatus::TooLarge;
     return result;
   }
-  if (buffer.size() - kFrameHeaderSize < size + 1) return result;
-  result.frame.payload = reader.raw(size);
   result.size = kFrameOverhead + size;
+  if (buffer.size() < result.size) return result;
+  result.frame.payload = reader.raw(size);
   result.status = reader.u8() == kFrameEnd ? FrameStatus::Complete : FrameStatus::BadEnd;
   return result;
 }
@@ -59,11 +59,13 @@ std::string frame_error_text(ByteView buffer, FrameStatus status, std::size_t fr
            std::to_string(strict) + "}";
   }
   const ByteView payload = reader.raw(std::min(size, reader.remaining()));
-  if (status == FrameStatus::BadEnd) {
-    return prefix + snippet(payload) + ": {invalid_frame_end_marker," +
-           std::to_string(reader.u8()) + "}";
-  }
+  if (status == FrameStatus::BadEnd) return bad_end_text(type, payload, reader.u8());
   return malformed_frame_text({type, 0, payload});
+}
+
+std::string bad_end_text(std::uint8_t type, ByteView start, std::uint8_t end) {
+  return "type " + std::to_string(type) + ", " + snippet(start) + ": {invalid_frame_end_marker," +
+         std::to_string(end) + "}";
 }
 
 std::string malformed_frame_text(const Frame& frame) {

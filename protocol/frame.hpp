@@ -32,9 +32,11 @@ struct Frame {
 
 enum class FrameStatus {
   Complete,    // `frame` and `size` (bytes to consume) are set
-  Incomplete,  // more bytes are needed; nothing is wrong so far
-  TooLarge,    // 501, C-078
-  BadEnd,      // 501, C-079
+  Incomplete,  // more bytes are needed; nothing is wrong so far. `size` is what the whole frame
+               // will take and `frame` has type and channel, or `size` is 0: not even its header is
+               // there
+  TooLarge,  // 501, C-078
+  BadEnd,    // 501, C-079
 };
 
 struct FrameResult {
@@ -52,6 +54,9 @@ FrameResult read_frame(ByteView buffer, std::size_t payload_max);
 // C-080), e.g. "type 1, all octets = <<>>: {frame_too_large,131073,131064}". `buffer` starts at the
 // frame.
 std::string frame_error_text(ByteView buffer, FrameStatus status, std::size_t frame_max);
+
+// The same for a frame that ended with `end`; `start` is its payload, or 17 octets of it at least.
+std::string bad_end_text(std::uint8_t type, ByteView start, std::uint8_t end);
 
 // The same for a frame whose payload cannot be what its type says.
 std::string malformed_frame_text(const Frame& frame);

@@ -41,14 +41,22 @@ std::size_t Session::receive_frames(ByteView input) {
   while (phase_ != Phase::Header && wants_input()) {
     if (stream_broken_ || phase_ == Phase::Draining) return input.size();
     const ByteView rest = input.subspan(used);
+    if (open_body_) {
+      if (rest.empty()) break;
+      used += continue_body(rest);
+      continue;
+    }
     const protocol::FrameResult result = protocol::read_frame(rest, payload_max());
-    if (result.status == FrameStatus::Incomplete) break;
+    if (result.status == FrameStatus::Incomplete) {
+      if (open_body(rest, result)) used = input.size();
+      break;
+    }
     if (parked_ && !may_follow(result)) {
       followed_ = false;  // it waits, and all behind it
       break;
     }
     if (result.status != FrameStatus::Complete) {
-      frame_error(rest, result.status);
+      frame_error(protocol::frame_error_text(rest, result.status, frame_max_));
       continue;
     }
     if (must_block(result.frame)) break;

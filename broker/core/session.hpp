@@ -7,10 +7,12 @@
 // further. After peer_gone() it lives on until every shard has let go of it (finished()).
 #pragma once
 
+#include <array>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -51,7 +53,11 @@ class Session {
   // Uses up whole frames from the front of `input`; returns how many bytes. The rest is offered
   // again, with what followed.
   std::size_t receive(protocol::ByteView input);
-  void heard() { heard_ = true; }  // bytes came in: the peer lives (C-069)
+  // What is left of a body frame that has begun to come, where the message keeps it: the next bytes
+  // from the peer may be read straight into it. Empty if there is none, or nobody keeps it.
+  std::span<std::uint8_t> body_space();
+  void body_arrived(std::size_t size);  // so many bytes of the space are filled
+  void heard() { heard_ = true; }       // bytes came in: the peer lives (C-069)
   bool wants_input() const;
   OutputBuffer& output() { return output_; }
   void flushed();            // the kernel has taken some of the output
@@ -137,6 +143,11 @@ class Session {
 
   std::size_t receive_frames(protocol::ByteView input);
   std::size_t receive_header(protocol::ByteView input);
+  // session_bodies.cpp
+  bool open_body(protocol::ByteView input, const protocol::FrameResult& announced);
+  std::size_t continue_body(protocol::ByteView input);
+  void end_body(std::uint8_t end);
+  protocol::ContentAssembler* body_taker(std::size_t size);
   void on_frame(const protocol::Frame& frame);
   void on_handshake_frame(const protocol::Frame& frame);
   void on_start_ok(const protocol::ConnectionStartOk& method);
@@ -160,6 +171,7 @@ class Session {
   void on_unopened_channel(const protocol::Frame& frame);
   void on_channel_method(Channel& channel, const protocol::Frame& frame);
   void on_content(Channel& channel, const protocol::Frame& frame);
+  void on_whole_content(Channel& channel);
   void on_closing_frame(const protocol::Frame& frame);
   bool may_follow(const protocol::FrameResult& result);
   // session_blocking.cpp
@@ -171,7 +183,7 @@ class Session {
   void hold(Channel& channel);
   void stop_holding();
 
-  void frame_error(protocol::ByteView input, protocol::FrameStatus status);
+  void frame_error(const std::string& text);
   protocol::Method decode(const protocol::Frame& frame);
 
   void on_error(std::uint16_t channel, protocol::MethodId method, const protocol::AmqpError& error);
@@ -218,6 +230,14 @@ class Session {
   bool stopped_ = false;  // behind held publishes, at a frame that has to wait for them
   std::vector<QueueId> full_queues_;
   HeldPublishes held_;
+
+  // A body frame of which only a part has come: large ones are taken in pieces.
+  struct OpenBody {
+    std::uint16_t channel = 0;
+    std::size_t left = 0;                  // of its payload
+    std::array<std::uint8_t, 17> start{};  // what an error would quote of it
+  };
+  std::optional<OpenBody> open_body_;
 
   std::uint32_t frame_max_ = 0;    // 0 = no limit
   std::uint16_t channel_max_ = 0;  // 0 = no limit

@@ -53,15 +53,14 @@ std::string_view Session::phase_name(Phase phase) {
   return "";
 }
 
-void Session::frame_error(ByteView input, FrameStatus status) {
+void Session::frame_error(const std::string& text) {
   const bool running = phase_ == Phase::Running || phase_ == Phase::Opening;
   if (!running) {  // before that nothing is said (C-023); after it nothing more
     stream_broken_ = true;
     if (phase_ != Phase::Closing) close_silently();
     return;
   }
-  close_connection(ReplyCode::FrameError, protocol::frame_error_text(input, status, frame_max_),
-                   {});
+  close_connection(ReplyCode::FrameError, text, {});
   stream_broken_ = true;
 }
 
@@ -238,13 +237,15 @@ bool Session::may_follow(const protocol::FrameResult& result) {
 
 // Mistakes in the order of frames are the connection's, also on a channel that is closing (C-135).
 void Session::on_content(Channel& channel, const Frame& frame) {
-  const std::uint16_t number = channel.number();
   bool complete = false;
   guarded(0, protocol::MethodId{}, [&] {
     complete = channel.assembler().on_frame(frame, engine_.options().message_size_max);
   });
-  if (!complete) return;
-  guarded(number, protocol::BasicPublish::kId, [&] {
+  if (complete) on_whole_content(channel);
+}
+
+void Session::on_whole_content(Channel& channel) {
+  guarded(channel.number(), protocol::BasicPublish::kId, [&] {
     if (channel.state() == Channel::State::Unopened) {
       throw AmqpError(ReplyCode::ChannelError, "expected 'channel.open'");
     }
@@ -264,7 +265,7 @@ void Session::close_channel(Channel& channel, const AmqpError& error, MethodId m
   engine_.log(1, name() + " channel " + std::to_string(channel.number()) + ": " +
                      protocol::reply_text(error.code(), error.explanation()));
   channel.set_state(Channel::State::Closing);
-  channel.assembler().reset();
+  channel.assembler().discard();
   abandon_wait();
   const std::uint16_t number = channel.number();
   release_channel(channel,

@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -20,6 +21,12 @@ namespace {
 constexpr std::chrono::milliseconds kLinger{1'000};
 constexpr std::size_t kPendingKeep = 4 * 1024;  // a leftover buffer larger than this is given back
 constexpr std::size_t kSlicesPerWrite = 64;
+// What one connection may bring in before the other sockets of the shard have their turn.
+constexpr std::size_t kBytesPerWake = 512 * 1024;
+// Where so much of a body is still to come it is read into its message, and into the buffer only
+// the start of what follows.
+constexpr std::size_t kOwnReadMin = 16 * 1024;
+constexpr std::size_t kBehindBody = 4 * 1024;
 
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
@@ -71,37 +78,75 @@ void Connection::on_readable() {
     discard_input();
     return;
   }
-  const auto buffer = shard_.read_buffer();
+  if (session_ == nullptr) return;  // it ended while this waited to be called
   std::size_t taken = 0;
-  for (int i = 0; i < kReadsPerWake && session_ != nullptr && session_->wants_input(); ++i) {
-    const ssize_t size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
-    if (size < 0 && would_block(errno)) break;
-    if (size <= 0) {
+  std::size_t size = 0;
+  for (bool more = true; more && size < kBytesPerWake && session_->wants_input();) {
+    const std::optional<Read> part = read();
+    if (!part) {
       lost();
       return;
     }
-    session_->heard();
-    taken += feed(buffer.first(static_cast<std::size_t>(size)));
-    if (static_cast<std::size_t>(size) < buffer.size()) break;
+    size += part->size;
+    taken += part->taken;
+    more = part->more;
   }
   // What came of the input goes out before more is taken, or a publisher would outrun its own
   // consumers: the flush at the end of the turn arms the next read.
-  if (taken == 0 && session_ != nullptr && session_->wants_input()) arm_read();
+  if (taken == 0 && session_->wants_input()) arm_read();
+}
+
+std::optional<Connection::Read> Connection::read() {
+  auto body = pending_.empty() ? session_->body_space() : std::span<std::uint8_t>{};
+  if (body.size() < kOwnReadMin) body = {};
+  // A little that waits for the rest of its frame is read on behind; much stays where it is.
+  auto buffer = shard_.read_buffer();
+  const std::size_t before = pending_.size() <= buffer.size() / 2 ? pending_.size() : 0;
+  auto space = buffer.subspan(before);
+  if (!body.empty()) space = space.first(kBehindBody);
+
+  std::array<iovec, 2> places{{{body.data(), body.size()}, {space.data(), space.size()}}};
+  const ssize_t result = body.empty()
+                             ? ::recv(socket_.native_handle(), space.data(), space.size(), 0)
+                             : ::readv(socket_.native_handle(), places.data(), places.size());
+  if (result < 0 && would_block(errno)) return Read{};
+  if (result <= 0) return std::nullopt;
+  session_->heard();
+
+  Read read;
+  read.size = static_cast<std::size_t>(result);
+  read.more = read.size == body.size() + space.size();
+  const std::size_t in_body = std::min(read.size, body.size());
+  if (in_body > 0) session_->body_arrived(in_body);
+  const auto rest = space.first(read.size - in_body);
+  read.taken = in_body;
+  if (pending_.size() > before) {
+    pending_.insert(pending_.end(), rest.begin(), rest.end());
+    read.taken += feed_pending();
+  } else if (!rest.empty()) {
+    std::copy(pending_.begin(), pending_.end(), buffer.begin());
+    read.taken += feed(buffer.first(before + rest.size()));
+  }
+  return read;
 }
 
 std::size_t Connection::feed(protocol::ByteView bytes) {
-  std::size_t used = 0;
-  if (pending_.empty()) {
-    used = session_->receive(bytes);
-    pending_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
-  } else {
-    pending_.insert(pending_.end(), bytes.begin(), bytes.end());
-    used = session_->receive(pending_);
-    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(used));
-  }
+  const std::size_t used = session_->receive(bytes);
+  pending_.assign(bytes.begin() + static_cast<std::ptrdiff_t>(used), bytes.end());
+  shrink_pending();
+  return used;
+}
+
+std::size_t Connection::feed_pending() {
+  const std::size_t used = session_->receive(pending_);
+  pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(used));
+  shrink_pending();
+  return used;
+}
+
+void Connection::shrink_pending() {
   if (pending_.empty() && pending_.capacity() > kPendingKeep)
     std::vector<std::uint8_t>().swap(pending_);
-  return used;
 }
 
 void Connection::flush() {
@@ -122,7 +167,7 @@ void Connection::flush() {
     return;
   }
   if (!session_->wants_input()) return;
-  if (!pending_.empty()) feed({});
+  if (!pending_.empty()) feed_pending();
   if (session_->wants_input()) arm_read();
 }
 

@@ -32,11 +32,18 @@ class Connection final : public Link, public std::enable_shared_from_this<Connec
   void flush() override;
 
  private:
-  static constexpr int kReadsPerWake = 2;  // then the other sockets of the shard have their turn
-
   void arm_read();
   void on_readable();
-  std::size_t feed(protocol::ByteView bytes);  // returns how much of its input was taken
+  // What there was to read; taken: how much of it has been used.
+  struct Read {
+    std::size_t size = 0;
+    std::size_t taken = 0;
+    bool more = false;  // there may be more at once
+  };
+  std::optional<Read> read();  // nothing: the peer is gone
+  std::size_t feed(protocol::ByteView bytes);
+  std::size_t feed_pending();
+  void shrink_pending();
   bool write();
   void arm_write();
   void lost();

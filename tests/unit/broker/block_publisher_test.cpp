@@ -93,6 +93,44 @@ TEST_P(BlockPublisherTest, TheOneThatFillsItIsTakenAndTheNextWaits) {
   EXPECT_EQ(said(publisher), Texts{"connection.blocked"});
 }
 
+// Its body is still to come, and is the client's right to send (C-134).
+TEST_P(BlockPublisherTest, AHeldOneThatFailsClosesTheChannelInTheMiddleOfTheNext) {
+  protocol::ExchangeDeclare declare;
+  declare.exchange = "x";
+  declare.type = "fanout";
+  send(other, 1, declare);
+  exchange();
+  fill();
+  protocol::BasicPublish method;
+  method.exchange = "x";
+  const Bytes content = content_header(false);
+  send(publisher, 1, method);
+  ASSERT_EQ(publisher.receive(content), content.size());
+  protocol::ExchangeDelete remove;
+  remove.exchange = "x";
+  send(other, 1, remove);
+  exchange();
+
+  const Bytes payload(2'000);
+  const Bytes frame = body_frame(payload);
+  const std::size_t half = frame.size() / 2;
+  const Bytes header = content_header(false, 2 * payload.size());
+  send(publisher, 1, method);
+  ASSERT_EQ(publisher.receive(header), header.size());
+  ASSERT_EQ(publisher.receive(protocol::ByteView(frame).first(half)), half);
+  get(other);
+  get(other);
+  const Texts told = said(publisher);
+  EXPECT_NE(std::ranges::find(told, "channel.close"), told.end());
+  ASSERT_EQ(publisher.receive(protocol::ByteView(frame).subspan(half)), frame.size() - half);
+  ASSERT_EQ(publisher.receive(frame), frame.size());
+  exchange();
+  send(publisher, 1, protocol::ChannelCloseOk{});
+  send(publisher, 1, protocol::ChannelOpen{});
+  exchange();
+  EXPECT_EQ(said(publisher), Texts{"channel.open-ok"});
+}
+
 TEST_P(BlockPublisherTest, OtherConnectionsGoOn) {
   fill();
   publish(other, "r");

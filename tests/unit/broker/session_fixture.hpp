@@ -128,16 +128,24 @@ class SessionFixture : public testing::Test {
   }
 
   // Of an empty body: the whole content.
-  static Bytes content_header(bool persistent) {
+  static Bytes content_header(bool persistent, std::size_t body_size = 0) {
     protocol::Properties properties;
     if (persistent) properties.delivery_mode = std::uint8_t{2};
     const Bytes encoded = properties.encode();
     const std::size_t size = protocol::kContentHeaderSize + encoded.size();
     Bytes header(protocol::kFrameOverhead + size);
     auto* at = protocol::put_frame_header(header.data(), protocol::FrameType::Header, 1, size);
-    at = protocol::put_content_header(at, protocol::BasicPublish::kId.class_id, 0);
+    at = protocol::put_content_header(at, protocol::BasicPublish::kId.class_id, body_size);
     protocol::put_u8(protocol::put_raw(at, encoded), protocol::kFrameEnd);
     return header;
+  }
+
+  static Bytes body_frame(protocol::ByteView payload) {
+    Bytes frame(protocol::kFrameOverhead + payload.size());
+    auto* at =
+        protocol::put_frame_header(frame.data(), protocol::FrameType::Body, 1, payload.size());
+    protocol::put_u8(protocol::put_raw(at, payload), protocol::kFrameEnd);
+    return frame;
   }
 
   static void publish(Session& session, std::string_view routing_key, bool persistent = false) {
