@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/server.hpp"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,6 +60,17 @@ unsigned shard_count(const Config& config) {
 // With a single core whoever is waited for could not even run.
 std::chrono::microseconds spin(const Config& config) {
   return std::chrono::microseconds(std::thread::hardware_concurrency() > 1 ? config.spin_us : 0);
+}
+
+// Bodies of a megabyte come and go: each would have its pages from the kernel anew, and zeroed.
+// glibc finds such sizes out by itself, but then gives back what is free at the top at once.
+void keep_some_freed_memory() {
+  constexpr int kFromTheHeapBytes = 4 * 1024 * 1024;
+  constexpr int kKeptBytes = 32 * 1024 * 1024;
+  if (::mallopt(M_MMAP_THRESHOLD, kFromTheHeapBytes) != 1 ||
+      ::mallopt(M_TRIM_THRESHOLD, kKeptBytes) != 1) {
+    spdlog::debug("malloc takes no advice; large messages will cost more");
+  }
 }
 
 std::string host_name() {
@@ -151,6 +163,7 @@ ExitCode Server::run(Task task) {
   if (task == Task::TellDefinitions) return tell_definitions();
   const auto started = std::chrono::steady_clock::now();
   data_ = std::make_unique<DataDirectory>(config_.data);
+  keep_some_freed_memory();
 
   // Signals are blocked in every thread but this one, which waits for them.
   sigset_t signals;
