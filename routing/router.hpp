@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "protocol/field_table.hpp"
+#include "protocol/message.hpp"
 #include "protocol/properties.hpp"
 #include "routing/topology.hpp"
 
@@ -27,6 +28,18 @@ struct RouteRequest {
   bool delays = true;                       // where it asks for that; false once it has waited
   bool wishes = true;  // to cancel and replace; false for a dead letter: it has been carried out
 };
+
+// As the message says, which must live as long.
+inline RouteRequest request_for(const Exchange& exchange, const protocol::Message& message,
+                                std::span<const std::string> extra_keys = {}) {
+  RouteRequest request;
+  request.exchange = &exchange;
+  request.routing_key = message.routing_key();
+  request.extra_keys = extra_keys;
+  request.properties = message.properties();
+  if (request.properties.has(protocol::kHeaders)) request.headers = request.properties.headers();
+  return request;
+}
 
 class Router {
  public:

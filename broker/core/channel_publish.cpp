@@ -38,13 +38,7 @@ void Channel::publish(protocol::Publish publish) {
     return;
   }
 
-  const protocol::PropertiesView properties = message.properties();
-  routing::RouteRequest request;
-  request.exchange = &exchange;
-  request.routing_key = message.routing_key();
-  request.extra_keys = publish.extra_keys;
-  request.properties = properties;
-  if (properties.has(protocol::kHeaders)) request.headers = properties.headers();
+  const auto request = routing::request_for(exchange, message, publish.extra_keys);
   const bool reached = engine().router().route(*session_.vhost().topology, request, routed_);
 
   if (is_traced(publish.message)) trace_published(publish);

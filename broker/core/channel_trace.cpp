@@ -35,15 +35,10 @@ void Channel::trace_delivered(QueueId id, bool redelivered, const MessagePtr& me
 // Not at once: what is traced may be on its way out of a queue that gets the copy, too.
 void Channel::send_trace(const MessagePtr& copy) {
   const VhostView& vhost = session_.vhost();
-  const protocol::PropertiesView properties = copy->properties();
-  routing::RouteRequest request;
-  request.exchange = vhost.topology->find_exchange(kTraceExchange);
-  if (request.exchange == nullptr) return;
-  request.routing_key = copy->routing_key();
-  request.headers = properties.headers();
-  request.properties = properties;
+  const routing::Exchange* const exchange = vhost.topology->find_exchange(kTraceExchange);
+  if (exchange == nullptr) return;
   std::vector<QueueId> queues;
-  engine().router().route(*vhost.topology, request, queues);
+  engine().router().route(*vhost.topology, routing::request_for(*exchange, *copy), queues);
   for (const QueueId queue : queues) engine().defer(Publish{queue, copy, ref_, 0});
 }
 

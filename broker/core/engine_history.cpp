@@ -76,15 +76,11 @@ void Engine::send_history(const HistoryCopy& copy) {
 
 void Engine::route_history(const routing::Topology& topology, const routing::Exchange& source,
                            const std::string& target, const protocol::Message& message) {
+  const routing::Exchange* const exchange = topology.find_exchange(target);
+  if (exchange == nullptr) return;
   const std::vector<std::string> extra_keys = sender_selected_keys(message);
-  routing::RouteRequest request;
-  request.exchange = topology.find_exchange(target);
-  if (request.exchange == nullptr) return;
-  request.routing_key = message.routing_key();
-  request.extra_keys = extra_keys;
-  request.properties = message.properties();
-  request.headers = request.properties.headers();
-  router_.route_onward(topology, request, source.id, history_routes_);
+  router_.route_onward(topology, routing::request_for(*exchange, message, extra_keys), source.id,
+                       history_routes_);
 }
 
 // To no connection: one of ours has arrived.

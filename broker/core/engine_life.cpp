@@ -44,16 +44,12 @@ void Engine::send_dead_letter(const DeadLetter& letter) {
   const VhostView* const vhost = find_vhost(letter.vhost);
   const routing::TopologyPtr topology = vhost->topology;
   const protocol::Message& message = *letter.message;
-  routing::RouteRequest request;
-  request.exchange =
+  const routing::Exchange* const exchange =
       topology->find_exchange(letter.delayed_by ? *letter.delayed_by : message.exchange());
+  if (exchange == nullptr) return;
+  routing::RouteRequest request = routing::request_for(*exchange, message, letter.extra_keys);
   request.delays = !letter.delayed_by;
   request.wishes = false;
-  if (request.exchange == nullptr) return;
-  request.routing_key = message.routing_key();
-  request.extra_keys = letter.extra_keys;
-  request.properties = message.properties();
-  request.headers = request.properties.headers();
   router_.route(*topology, request, dead_letter_routes_);
   for (const QueueId id : dead_letter_routes_) {
     const routing::QueueEntry* const queue = topology->find_queue(id);
