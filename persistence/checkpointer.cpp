@@ -131,6 +131,7 @@ Status Checkpointer::checkpoint(bool clean) {
   if (!status.ok()) return status;
   meta_ = meta;
   if (delta == nullptr) return {};
+  covered_bytes_.store(0, std::memory_order_relaxed);
   layers_.thaw();
   status = journal_.release(through);
   HARRIER_CRASH_POINT("checkpoint-release");
@@ -143,8 +144,10 @@ Status Checkpointer::checkpoint(bool clean) {
 // What is new comes before what goes, so that a content that both refer to stays. Queues by id, so
 // that the rows come in the order of their keys.
 Status Checkpointer::write(const Delta& delta) {
+  covered_bytes_.store(0, std::memory_order_relaxed);  // of one that met a full disk
   contents_put_.clear();
   spent_bytes_ = 0;
+  put_bytes_ = 0;
   std::vector<QueueId> order;
   order.reserve(delta.queues().size());
   for (const auto& [queue, changes] : delta.queues()) order.push_back(queue);
@@ -185,6 +188,7 @@ Status Checkpointer::put_message(const Delta& delta, QueueId queue, const Added&
   if (Status status = journal_.read(added.at, added.size, tail); !status.ok()) return status;
   if (added.content == 0) {
     writer_->put(queue, added.seq, added.delivery_count, tail.bytes);
+    put_bytes_ += tail.bytes.size();
     return spend(tail.bytes.size());
   }
   std::size_t bytes = tail.bytes.size();
@@ -202,6 +206,7 @@ Status Checkpointer::put_message(const Delta& delta, QueueId queue, const Added&
   }
   writer_->put_large(queue, added.seq, added.delivery_count, tail.bytes.first(added.times_size),
                      added.content, delta.content_bytes(added));
+  put_bytes_ += bytes;
   return spend(bytes);
 }
 
@@ -240,7 +245,10 @@ Status Checkpointer::spend(std::size_t bytes) {
   garbage_left_ = garbage_left_ || writer_->garbage_left();
   writer_.reset();
   HARRIER_CRASH_POINT("checkpoint-slice");
-  return status.ok() ? image_.begin(writer_) : status;
+  if (!status.ok()) return status;
+  covered_bytes_.store(put_bytes_, std::memory_order_relaxed);
+  hooks_.covered();
+  return image_.begin(writer_);
 }
 
 void Checkpointer::look_at_free_space() {

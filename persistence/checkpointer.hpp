@@ -9,6 +9,7 @@
 // failure ends the thread and is reported once.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -34,8 +35,8 @@ struct CheckpointSettings {
 
 // Called by the checkpointer's thread.
 struct CheckpointHooks {
-  std::function<void()> covered;                                    // the journal got room
-  std::function<void()> tick;                                       // every interval
+  std::function<void()> covered;  // more than before, by a slice or by the whole checkpoint
+  std::function<void()> tick;     // every interval
   std::function<void(const Status&)> failed;                        // for good
   std::function<void(bool full, const std::string& text)> no_room;  // for the image
   std::function<void(bool low, const std::string& text)> free_low;  // below disk_free_min
@@ -55,6 +56,9 @@ class Checkpointer {
   // may be added to the layers any more.
   Status finish(bool clean);
   std::uint64_t checkpoints() const;  // that wrote something
+  // Of the journal's bytes that the checkpoint under way is to cover, how many it has so far: that
+  // much less is to be done, though it counts for a start only when all is. Any thread.
+  std::uint64_t covered_bytes() const { return covered_bytes_.load(std::memory_order_relaxed); }
 
  private:
   void run();
@@ -75,7 +79,9 @@ class Checkpointer {
   const CheckpointHooks hooks_;
   // Of the checkpoint that is being written.
   std::unique_ptr<Image::Writer> writer_;
-  std::size_t spent_bytes_ = 0;  // since the writer began
+  std::size_t spent_bytes_ = 0;                  // since the writer began
+  std::uint64_t put_bytes_ = 0;                  // read from the journal
+  std::atomic<std::uint64_t> covered_bytes_{0};  // of these, committed
   std::unordered_set<ContentId> contents_put_;
   bool no_room_ = false;
   bool free_low_ = false;

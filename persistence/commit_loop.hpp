@@ -33,7 +33,8 @@ struct CommitHooks {
   std::function<bool(ContentId)> known_content;
   // The entry is durable and takes effect, before its batches are answered.
   std::function<Status(JournalPosition at, protocol::ByteView payload)> apply;
-  // Journal that no checkpoint has covered yet, in bytes: above the limit commits wait.
+  // Journal that no checkpoint has written into the image yet, in bytes: above the limit commits
+  // wait.
   std::function<std::uint64_t()> uncovered_bytes;
   // The journal has no room on the disk (true), has it again (false).
   std::function<void(bool full, const std::string& text)> disk_full;

@@ -170,7 +170,10 @@ void LmdbStore::start() {
   commit_hooks.apply = [this](JournalPosition at, protocol::ByteView payload) {
     return apply(at, payload);
   };
-  commit_hooks.uncovered_bytes = [this] { return journal_->bytes_since(layers_->covered()); };
+  commit_hooks.uncovered_bytes = [this] {
+    const std::uint64_t uncovered = journal_->bytes_since(layers_->covered());
+    return uncovered - std::min(uncovered, checkpointer_->covered_bytes());
+  };
   commit_hooks.disk_full = [this](bool full, const std::string& text) {
     set_full(kJournalFull, full, text);
   };

@@ -29,7 +29,7 @@ struct StoreSettings {
   // A checkpoint comes earlier when so much of the journal is not covered; commits wait at the
   // other limit, which also bounds what a start has to replay.
   std::uint64_t checkpoint_bytes = std::uint64_t{64} * 1024 * 1024;
-  std::uint64_t uncovered_bytes_max = std::uint64_t{256} * 1024 * 1024;
+  std::uint64_t uncovered_bytes_max = std::uint64_t{192} * 1024 * 1024;
   std::size_t checkpoint_slice_bytes = 4 * 1024 * 1024;  // of one LMDB transaction
   std::uint64_t disk_free_min = 0;  // bytes that must be free, or the disk counts as full; 0: any
   bool delivers = true;    // false: opened only to be checkpointed, so it ends as clean as it was
