@@ -6,6 +6,8 @@
 // look-ups among the colliding keys, never wrong ones.
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -35,6 +37,29 @@ inline std::uint64_t hash_id(std::uint64_t id) {
   return id ^ (id >> 31);
 }
 
+// The first `size` bytes, at most 8, as a number: the first is the lowest, and what is missing 0.
+// With loads of fixed sizes, which are instructions; a copy of `size` bytes would be a call.
+inline std::uint64_t load_bytes(const char* at, std::size_t size) {
+  static_assert(std::endian::native == std::endian::little);
+  constexpr std::size_t kHalf = sizeof(std::uint32_t);
+  std::uint64_t bytes = 0;
+  if (size == sizeof bytes) {
+    std::memcpy(&bytes, at, sizeof bytes);
+  } else if (size >= kHalf) {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+    std::memcpy(&first, at, kHalf);
+    std::memcpy(&last, at + size - kHalf, kHalf);
+    bytes = first | std::uint64_t{last} << 8 * (size - kHalf);
+  } else if (size > 0) {
+    const auto byte = [at](std::size_t i) {
+      return std::uint64_t{static_cast<unsigned char>(at[i])} << 8 * i;
+    };
+    bytes = byte(0) | byte(size / 2) | byte(size - 1);
+  }
+  return bytes;
+}
+
 inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) {
   constexpr std::uint64_t kMultiplier = 0x9fb21c651e98df25;
   std::uint64_t hash = (seed ^ text.size()) * kMultiplier;
@@ -46,11 +71,7 @@ inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) {
     hash = (hash ^ chunk) * kMultiplier;
     hash ^= hash >> 29;
   }
-  if (left > 0) {
-    std::uint64_t chunk = 0;
-    std::memcpy(&chunk, at, left);
-    hash = (hash ^ chunk) * kMultiplier;
-  }
+  if (left > 0) hash = (hash ^ load_bytes(at, left)) * kMultiplier;
   return hash_id(hash);
 }
 
