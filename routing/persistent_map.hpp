@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PersistentMap: a hash trie of 32-way nodes (CHAMP layout: entries and children in two packed
-// runs). A copy of the map is a copy of its root pointer; a change copies the nodes on its path
-// unless nobody else refers to them, in which case it edits in place (see routing/ref.hpp). Any
-// number of threads may read copies; each copy is changed by one thread only. A map is 8 bytes.
+// PersistentMap: a hash trie whose leaves hold up to 16 entries in a row, each with 8 bits of its
+// hash in front of them all, so that a look-up in a large map takes two or three branches, one leaf
+// and, if the key is there, its entry. A copy of the map is a copy of its root pointer; a change
+// copies the nodes on its path unless nobody else refers to them, in which case it edits in place
+// (see routing/ref.hpp). Any number of threads may read copies; each copy is changed by one thread
+// only. A map is 8 bytes.
 //
 // Traits:  Entry                      copyable; a multiple of 8 bytes
 //          Key                        a cheap view of a key
@@ -13,19 +15,27 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <utility>
 
-#include "protocol/check.hpp"
 #include "routing/ref.hpp"
 
 namespace harrier::routing {
 
 template <class Traits>
 class PersistentMap {
+  struct Node;
+
  public:
   using Entry = typename Traits::Entry;
   using Key = typename Traits::Key;
+
+  // Where entries with a certain hash are, if there are any; valid as long as the map is.
+  class Place {
+    friend PersistentMap;
+    const Node* leaf = nullptr;
+  };
 
   PersistentMap() = default;
   PersistentMap(const PersistentMap& other) : root_(other.root_) {
@@ -42,7 +52,7 @@ class PersistentMap {
 
   // The entry if there is exactly one.
   const Entry* single() const {
-    const bool one = root_ != nullptr && root_->child_map == 0 && root_->entry_count() == 1;
+    const bool one = root_ != nullptr && !root_->is_branch() && root_->count() == 1;
     return one ? root_->entries() : nullptr;
   }
 
@@ -53,18 +63,23 @@ class PersistentMap {
   // The entry whose key has this hash and which `matches(entry)` says is the one.
   template <class Matches>
   const Entry* find_where(std::uint64_t hash, const Matches& matches) const {
-    const Node* node = root_;
-    for (unsigned shift = 0; node != nullptr; shift += kBitsPerLevel) {
-      if (shift >= kHashBits) return find_colliding(node, matches);
-      const std::uint32_t bit = bit_at(hash, shift);
-      if ((node->entry_map & bit) != 0) {
-        const Entry* entry = node->entries() + rank(node->entry_map, bit);
-        return matches(*entry) ? entry : nullptr;
-      }
-      if ((node->child_map & bit) == 0) return nullptr;
-      node = node->children()[rank(node->child_map, bit)];
+    return find_in(leaf_of(hash), hash, matches);
+  }
+
+  // find_where() in two halves: the first asks the processor to fetch what the second will read.
+  Place place_of(std::uint64_t hash) const {
+    Place place;
+    place.leaf = leaf_of(hash);
+    constexpr std::size_t kLine = 64;
+    if (place.leaf != nullptr) {
+      __builtin_prefetch(place.leaf);
+      __builtin_prefetch(reinterpret_cast<const char*>(place.leaf) + kLine);
     }
-    return nullptr;
+    return place;
+  }
+  template <class Matches>
+  static const Entry* find_at(Place place, std::uint64_t hash, const Matches& matches) {
+    return find_in(place.leaf, hash, matches);
   }
 
   // The entry, on a path that nobody else sees: it may be written (but for its key) until the map
@@ -75,14 +90,8 @@ class PersistentMap {
     Node** slot = &root_;
     for (unsigned shift = 0;; shift += kBitsPerLevel) {
       Node* node = unique(*slot);
-      if (shift >= kHashBits) {
-        if (Entry* entry = const_cast<Entry*>(find_here(node, has(key)))) return entry;
-        slot = node->children();
-        continue;
-      }
-      const std::uint32_t bit = bit_at(hash, shift);
-      if ((node->entry_map & bit) != 0) return node->entries() + rank(node->entry_map, bit);
-      slot = node->children() + rank(node->child_map, bit);
+      if (!node->is_branch()) return const_cast<Entry*>(find_in(node, hash, has(key)));
+      slot = node->children() + rank(node->bits, way(hash, shift));
     }
   }
 
@@ -107,38 +116,118 @@ class PersistentMap {
 
  private:
   static constexpr unsigned kBitsPerLevel = 5;
-  static constexpr unsigned kHashBits = 64;  // below that depth nodes are plain lists of collisions
+  static constexpr unsigned kHashBits = 64;  // below that depth a leaf takes whatever comes
   static constexpr unsigned kWays = 1U << kBitsPerLevel;
+  static constexpr unsigned kLeafMax = 16;  // then it is split
+  static constexpr unsigned kJoinMax = 8;   // neighbours that hold so few together become one
+  static constexpr unsigned kTagsPerWord = sizeof(std::uint64_t);
   static_assert(sizeof(Entry) % sizeof(void*) == 0 && alignof(Entry) <= alignof(void*));
+  static_assert(std::endian::native == std::endian::little, "tags are compared eight at a time");
 
-  // Followed in memory by the entries and then the children, each in the order of their bits.
+  // A branch sends 32 ways by 5 bits of the hash. Neighbouring ways may lead to the same child: a
+  // child takes a run of 1, 2, 4, ... ways, as in a binary trie of which only the leaves are there.
+  // A bit is set where a run begins (so the lowest always is), and the children follow in memory in
+  // their order. A child that is null has no entries.
+  //
+  // A leaf is followed by its tags, padded to whole words, and its entries, in no order. It is
+  // never empty. Its bits are twice the number of entries.
   struct alignas(void*) Node : RefCounted {
-    Node(std::uint32_t entry_bits, std::uint32_t child_bits)
-        : entry_map(entry_bits), child_map(child_bits) {}
-    unsigned entry_count() const { return static_cast<unsigned>(std::popcount(entry_map)); }
-    unsigned child_count() const { return static_cast<unsigned>(std::popcount(child_map)); }
-    Entry* entries() { return reinterpret_cast<Entry*>(this + 1); }
-    const Entry* entries() const { return reinterpret_cast<const Entry*>(this + 1); }
-    Node** children() { return reinterpret_cast<Node**>(entries() + entry_count()); }
-    Node* const* children() const {
-      return reinterpret_cast<Node* const*>(entries() + entry_count());
+    explicit Node(std::uint32_t node_bits) : bits(node_bits) {}
+    bool is_branch() const { return (bits & 1) != 0; }
+
+    unsigned child_count() const { return ones(bits); }
+    Node** children() { return reinterpret_cast<Node**>(this + 1); }
+    Node* const* children() const { return reinterpret_cast<Node* const*>(this + 1); }
+
+    unsigned count() const { return bits >> 1; }
+    std::uint8_t* tags() { return reinterpret_cast<std::uint8_t*>(this + 1); }
+    const std::uint8_t* tags() const { return reinterpret_cast<const std::uint8_t*>(this + 1); }
+    Entry* entries() { return reinterpret_cast<Entry*>(tags() + tags_size(count())); }
+    const Entry* entries() const {
+      return reinterpret_cast<const Entry*>(tags() + tags_size(count()));
     }
-    std::uint32_t entry_map;
-    std::uint32_t child_map;
+
+    std::uint32_t bits;
   };
 
-  static std::uint32_t bit_at(std::uint64_t hash, unsigned shift) {
-    return std::uint32_t{1} << ((hash >> shift) & (kWays - 1));
+  // std::popcount is a call into a library on processors that do without the instruction.
+  static unsigned ones(std::uint32_t bits) {
+    bits -= bits >> 1 & 0x55555555;
+    bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+    return ((bits + (bits >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
   }
-  static std::size_t rank(std::uint32_t map, std::uint32_t bit) {
-    return static_cast<std::size_t>(std::popcount(map & (bit - 1)));
+  static std::size_t tags_size(std::size_t count) {
+    return (count + kTagsPerWord - 1) / kTagsPerWord * kTagsPerWord;
+  }
+  static std::uint8_t tag(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 56); }
+  static unsigned way(std::uint64_t hash, unsigned shift) {
+    return static_cast<unsigned>(hash >> shift) & (kWays - 1);
+  }
+  // Which child has the way.
+  static unsigned rank(std::uint32_t bits, unsigned way) {
+    return ones(bits & (~std::uint32_t{0} >> (kWays - 1 - way))) - 1;
   }
 
-  static Node* allocate(std::uint32_t entry_map, std::uint32_t child_map) {
-    const auto entries = static_cast<std::size_t>(std::popcount(entry_map));
-    const auto children = static_cast<std::size_t>(std::popcount(child_map));
-    void* block = ::operator new(sizeof(Node) + entries * sizeof(Entry) + children * sizeof(Node*));
-    return new (block) Node(entry_map, child_map);
+  // The ways that one child of a branch has.
+  struct Run {
+    unsigned child = 0;
+    unsigned first = 0;
+    unsigned ways = 0;
+  };
+  static Run run_of(std::uint32_t bits, unsigned way) {
+    const std::uint32_t up_to = bits & (~std::uint32_t{0} >> (kWays - 1 - way));
+    const std::uint32_t above = bits ^ up_to;
+    Run run;
+    run.child = ones(up_to) - 1;
+    run.first = kWays - 1 - static_cast<unsigned>(std::countl_zero(up_to));
+    run.ways = (above == 0 ? kWays : static_cast<unsigned>(std::countr_zero(above))) - run.first;
+    return run;
+  }
+
+  static auto has(const Key& key) {
+    return [&key](const Entry& entry) { return Traits::equal(Traits::key(entry), key); };
+  }
+
+  const Node* leaf_of(std::uint64_t hash) const {
+    const Node* node = root_;
+    for (unsigned shift = 0; node != nullptr && node->is_branch(); shift += kBitsPerLevel) {
+      node = node->children()[rank(node->bits, way(hash, shift))];
+    }
+    return node;
+  }
+
+  template <class Matches>
+  static const Entry* find_in(const Node* leaf, std::uint64_t hash, const Matches& matches) {
+    if (leaf == nullptr) return nullptr;
+    constexpr std::uint64_t kLow = 0x0101010101010101;
+    constexpr std::uint64_t kHigh = 0x8080808080808080;
+    const unsigned count = leaf->count();
+    const Entry* entries = leaf->entries();
+    for (unsigned begin = 0; begin < count; begin += kTagsPerWord) {
+      std::uint64_t tags = 0;
+      std::memcpy(&tags, leaf->tags() + begin, sizeof tags);
+      tags ^= kLow * tag(hash);
+      // Bytes that are zero, and perhaps some behind them: `matches` is the one to say.
+      for (std::uint64_t hits = (tags - kLow) & ~tags & kHigh; hits != 0; hits &= hits - 1) {
+        const unsigned i = begin + static_cast<unsigned>(std::countr_zero(hits)) / 8;
+        if (i < count && matches(entries[i])) return entries + i;
+      }
+    }
+    return nullptr;
+  }
+
+  static Node* allocate_branch(std::uint32_t bits) {
+    void* block = ::operator new(sizeof(Node) + ones(bits) * sizeof(Node*));
+    return new (block) Node(bits);
+  }
+  // The entries are left raw for the caller to construct. Null for none.
+  static Node* allocate_leaf(unsigned count) {
+    if (count == 0) return nullptr;
+    const std::size_t tags = tags_size(count);
+    void* block = ::operator new(sizeof(Node) + tags + count * sizeof(Entry));
+    Node* leaf = new (block) Node(count << 1);
+    std::memset(leaf->tags(), 0, tags);
+    return leaf;
   }
   static void deallocate(Node* node) {
     node->~Node();
@@ -146,166 +235,209 @@ class PersistentMap {
   }
   static void drop(Node* node) {
     if (node == nullptr || !node->release()) return;
-    for (unsigned i = 0; i < node->entry_count(); ++i) node->entries()[i].~Entry();
-    for (unsigned i = 0; i < node->child_count(); ++i) drop(node->children()[i]);
+    if (node->is_branch()) {
+      for (unsigned i = 0; i < node->child_count(); ++i) drop(node->children()[i]);
+    } else {
+      for (unsigned i = 0; i < node->count(); ++i) node->entries()[i].~Entry();
+    }
     deallocate(node);
   }
 
-  // Replaces the node in `slot` by one with these bits. What both have is moved over (copied, if
-  // others see the old node); places that are new are left raw for the caller to construct.
-  // Children whose bit goes must have been taken out by the caller.
-  static Node* reshape(Node*& slot, std::uint32_t entry_map, std::uint32_t child_map) {
-    Node* old = slot;
-    const bool ours = old->is_unique();
-    Node* made = allocate(entry_map, child_map);
-    for (std::uint32_t bits = old->entry_map; bits != 0; bits &= bits - 1) {
-      const std::uint32_t bit = bits & (~bits + 1);
-      Entry* from = old->entries() + rank(old->entry_map, bit);
-      if ((entry_map & bit) != 0) {
-        Entry* to = made->entries() + rank(entry_map, bit);
-        if (ours) {
-          new (to) Entry(std::move(*from));
-        } else {
-          new (to) Entry(*from);
-        }
+  // Takes a leaf apart: its entries are moved, or copied if others see the leaf.
+  class Taking {
+   public:
+    explicit Taking(Node* leaf) : leaf_(leaf), ours_(leaf->is_unique()) {}
+    void put(unsigned from, Node* to, unsigned at) {
+      to->tags()[at] = leaf_->tags()[from];
+      if (ours_) {
+        new (to->entries() + at) Entry(std::move(leaf_->entries()[from]));
+      } else {
+        new (to->entries() + at) Entry(leaf_->entries()[from]);
       }
-      if (ours) from->~Entry();
     }
-    for (std::uint32_t bits = old->child_map & child_map; bits != 0; bits &= bits - 1) {
-      const std::uint32_t bit = bits & (~bits + 1);
-      Node* child = old->children()[rank(old->child_map, bit)];
-      if (!ours) child->retain();
-      made->children()[rank(child_map, bit)] = child;
+    ~Taking() { drop(leaf_); }
+    Taking(const Taking&) = delete;
+    Taking& operator=(const Taking&) = delete;
+
+   private:
+    Node* leaf_;
+    bool ours_;
+  };
+
+  static Node* clone(Node* node) {
+    if (node->is_branch()) {
+      Node* copy = allocate_branch(node->bits);
+      for (unsigned i = 0; i < node->child_count(); ++i) {
+        copy->children()[i] = node->children()[i];
+        if (copy->children()[i] != nullptr) copy->children()[i]->retain();
+      }
+      drop(node);
+      return copy;
     }
-    if (ours) {
-      deallocate(old);
-    } else {
-      drop(old);
+    Node* copy = allocate_leaf(node->count());
+    Taking taking(node);
+    for (unsigned i = 0; i < copy->count(); ++i) taking.put(i, copy, i);
+    return copy;
+  }
+  static Node* unique(Node*& slot) {
+    if (!slot->is_unique()) slot = clone(slot);
+    return slot;
+  }
+
+  static void add_entry(Node*& slot, std::uint64_t hash, Entry&& entry) {
+    const unsigned count = slot == nullptr ? 0 : slot->count();
+    Node* made = allocate_leaf(count + 1);
+    if (slot != nullptr) {
+      Taking taking(slot);
+      for (unsigned i = 0; i < count; ++i) taking.put(i, made, i);
     }
+    made->tags()[count] = tag(hash);
+    new (made->entries() + count) Entry(std::move(entry));
+    slot = made;
+  }
+
+  static void remove_entry(Node*& slot, unsigned index) {
+    const unsigned count = slot->count();
+    Node* made = allocate_leaf(count - 1);
+    Taking taking(slot);
+    for (unsigned i = 0; i < count; ++i) {
+      if (i != index) taking.put(i, made, i < index ? i : i - 1);
+    }
+    slot = made;
+  }
+
+  static bool is_full(const Node* node, unsigned shift) {
+    return node != nullptr && !node->is_branch() && node->count() >= kLeafMax && shift < kHashBits;
+  }
+
+  // Replaces the branch in `slot`, which is ours, by one that has this bit more (or less), with its
+  // children; the one behind `child` is left raw (or left out).
+  static Node* reshape(Node*& slot, std::uint32_t bits, unsigned child) {
+    Node* old = slot;
+    Node* made = allocate_branch(bits);
+    const unsigned size = made->child_count();
+    const bool more = size > old->child_count();
+    for (unsigned to = 0, from = 0; to < size; ++to, ++from) {
+      if (to == child + 1) {
+        if (more) {
+          --from;
+          continue;
+        }
+        ++from;
+      }
+      made->children()[to] = old->children()[from];
+    }
+    deallocate(old);
     slot = made;
     return made;
   }
 
-  static Node* unique(Node*& slot) {
-    return slot->is_unique() ? slot : reshape(slot, slot->entry_map, slot->child_map);
-  }
-
-  static void add_entry(Node*& slot, std::uint32_t bit, Entry&& entry) {
-    Node* node = reshape(slot, slot->entry_map | bit, slot->child_map);
-    new (node->entries() + rank(node->entry_map, bit)) Entry(std::move(entry));
-  }
-  static void remove_entry(Node*& slot, std::uint32_t bit) {
-    if (slot->entry_map == bit && slot->child_map == 0) {
-      drop(slot);
-      slot = nullptr;
-    } else {
-      reshape(slot, slot->entry_map & ~bit, slot->child_map);
+  // Precondition: the branch in `slot` is ours, the run has a full leaf and more than one way.
+  static Node* split(Node*& slot, Run run, unsigned shift) {
+    const unsigned middle = run.first + run.ways / 2;
+    Node* leaf = slot->children()[run.child];
+    std::uint32_t goes_up = 0;
+    for (unsigned i = 0; i < kLeafMax; ++i) {
+      const std::uint64_t hash = Traits::hash(Traits::key(leaf->entries()[i]));
+      if (way(hash, shift) >= middle) goes_up |= std::uint32_t{1} << i;
     }
-  }
-
-  // Precondition: the node in `slot` is ours, and its child of that bit has gone.
-  static void remove_child(Node*& slot, std::uint32_t bit) {
-    if (slot->child_map == bit && slot->entry_map == 0) {
-      deallocate(slot);
-      slot = nullptr;
-    } else {
-      reshape(slot, slot->entry_map, slot->child_map & ~bit);
+    Node* upper = allocate_leaf(ones(goes_up));
+    Node* lower = allocate_leaf(kLeafMax - ones(goes_up));
+    {
+      Taking taking(leaf);
+      unsigned ups = 0;
+      for (unsigned i = 0; i < kLeafMax; ++i) {
+        if ((goes_up >> i & 1) != 0) {
+          taking.put(i, upper, ups++);
+        } else {
+          taking.put(i, lower, i - ups);
+        }
+      }
     }
+    Node* branch = reshape(slot, slot->bits | std::uint32_t{1} << middle, run.child);
+    branch->children()[run.child] = lower;
+    branch->children()[run.child + 1] = upper;
+    return branch;
   }
 
   static void insert_at(Node*& slot, unsigned shift, std::uint64_t hash, Entry&& entry) {
-    if (slot == nullptr) {
-      slot = allocate(shift >= kHashBits ? 1U : bit_at(hash, shift), 0);
-      new (slot->entries()) Entry(std::move(entry));
-      return;
+    if (is_full(slot, shift)) {
+      Node* branch = allocate_branch(1);
+      branch->children()[0] = std::exchange(slot, branch);
     }
-    if (shift >= kHashBits) return insert_colliding(slot, std::move(entry));
-    const std::uint32_t bit = bit_at(hash, shift);
-    if ((slot->child_map & bit) != 0) {
-      Node* node = unique(slot);
-      insert_at(node->children()[rank(node->child_map, bit)], shift + kBitsPerLevel, hash,
-                std::move(entry));
-    } else if ((slot->entry_map & bit) != 0) {
-      Node* node = unique(slot);
-      Entry pushed = std::move(node->entries()[rank(node->entry_map, bit)]);
-      const std::uint64_t pushed_hash = Traits::hash(Traits::key(pushed));
-      Node* child = nullptr;
-      insert_at(child, shift + kBitsPerLevel, pushed_hash, std::move(pushed));
-      insert_at(child, shift + kBitsPerLevel, hash, std::move(entry));
-      node = reshape(slot, node->entry_map & ~bit, node->child_map | bit);
-      node->children()[rank(node->child_map, bit)] = child;
-    } else {
-      add_entry(slot, bit, std::move(entry));
+    if (slot == nullptr || !slot->is_branch()) return add_entry(slot, hash, std::move(entry));
+    Node* branch = unique(slot);
+    Run run = run_of(branch->bits, way(hash, shift));
+    while (run.ways > 1 && is_full(branch->children()[run.child], shift)) {
+      branch = split(slot, run, shift);
+      run = run_of(branch->bits, way(hash, shift));
     }
+    insert_at(branch->children()[run.child], shift + kBitsPerLevel, hash, std::move(entry));
   }
 
   static void erase_at(Node*& slot, unsigned shift, std::uint64_t hash, const Key& key) {
-    if (shift >= kHashBits) return erase_colliding(slot, key);
-    const std::uint32_t bit = bit_at(hash, shift);
-    if ((slot->entry_map & bit) != 0) return remove_entry(slot, bit);
-    Node* node = unique(slot);
-    Node*& child = node->children()[rank(node->child_map, bit)];
-    erase_at(child, shift + kBitsPerLevel, hash, key);
-    if (child == nullptr) return remove_child(slot, bit);
-    // A lone entry moves up, so that equal contents always have the same shape and no empty path
-    // stays. Its last sibling is gone, so the child is a copy or was ours before: nobody else sees
-    // it.
-    if (child->child_map == 0 && child->entry_count() == 1) {
-      HARRIER_CHECK(child->is_unique());
-      Entry lone = std::move(*child->entries());
-      drop(child);
-      node = reshape(slot, node->entry_map | bit, node->child_map & ~bit);
-      new (node->entries() + rank(node->entry_map, bit)) Entry(std::move(lone));
+    if (!slot->is_branch()) {
+      const Entry* entry = find_in(slot, hash, has(key));
+      return remove_entry(slot, static_cast<unsigned>(entry - slot->entries()));
     }
+    Node* branch = unique(slot);
+    const unsigned child = rank(branch->bits, way(hash, shift));
+    erase_at(branch->children()[child], shift + kBitsPerLevel, hash, key);
+    join_around(slot, way(hash, shift));
   }
 
-  // Nodes of entries whose hashes are equal to the last bit: entries in no order, the 33rd and
-  // following in a chain of further nodes.
-  static auto has(const Key& key) {
-    return [&key](const Entry& entry) { return Traits::equal(Traits::key(entry), key); };
-  }
-  template <class Matches>
-  static const Entry* find_here(const Node* node, const Matches& matches) {
-    for (unsigned i = 0; i < node->entry_count(); ++i) {
-      if (matches(node->entries()[i])) return node->entries() + i;
+  static bool may_join(const Node* a, const Node* b) {
+    unsigned count = 0;
+    for (const Node* node : {a, b}) {
+      if (node == nullptr) continue;
+      if (node->is_branch()) return false;
+      count += node->count();
     }
-    return nullptr;
+    return count <= kJoinMax;
   }
-  template <class Matches>
-  static const Entry* find_colliding(const Node* node, const Matches& matches) {
+
+  static Node* join(Node* a, Node* b) {
+    if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
+    Node* made = allocate_leaf(a->count() + b->count());
+    unsigned to = 0;
+    for (Node* node : {a, b}) {
+      const unsigned count = node->count();
+      Taking taking(node);
+      for (unsigned i = 0; i < count; ++i) taking.put(i, made, to++);
+    }
+    return made;
+  }
+
+  // Undoes the splits that the entry which is gone was the reason for, so that nothing stays of
+  // what is removed. Precondition: the branch in `slot` is ours, and its child of that way too.
+  static void join_around(Node*& slot, unsigned way) {
     for (;;) {
-      if (const Entry* entry = find_here(node, matches)) return entry;
-      if (node->child_map == 0) return nullptr;
-      node = node->children()[0];
+      const Run run = run_of(slot->bits, way);
+      if (run.ways == kWays) {
+        Node* child = slot->children()[0];
+        deallocate(slot);
+        slot = child;
+        return;
+      }
+      const Run other = run_of(slot->bits, run.first ^ run.ways);
+      if (other.ways != run.ways) return;
+      const unsigned lower = run.child < other.child ? run.child : other.child;
+      if (!may_join(slot->children()[lower], slot->children()[lower + 1])) return;
+      Node* joined = join(slot->children()[lower], slot->children()[lower + 1]);
+      const unsigned middle = run.first | run.ways;
+      reshape(slot, slot->bits & ~(std::uint32_t{1} << middle), lower);
+      slot->children()[lower] = joined;
     }
-  }
-  static void insert_colliding(Node*& slot, Entry&& entry) {
-    const std::uint32_t free_bits = ~slot->entry_map;
-    if (free_bits != 0) return add_entry(slot, free_bits & (~free_bits + 1), std::move(entry));
-    if (slot->child_map == 0) {
-      Node* node = reshape(slot, slot->entry_map, 1);
-      node->children()[0] = nullptr;
-    }
-    Node* node = unique(slot);
-    insert_at(node->children()[0], kHashBits, 0, std::move(entry));
-  }
-  static void erase_colliding(Node*& slot, const Key& key) {
-    if (const Entry* entry = find_here(slot, has(key))) {
-      auto skip = entry - slot->entries();
-      std::uint32_t bits = slot->entry_map;
-      for (; skip > 0; --skip) bits &= bits - 1;
-      return remove_entry(slot, bits & (~bits + 1));
-    }
-    Node* node = unique(slot);
-    erase_colliding(node->children()[0], key);
-    if (node->children()[0] == nullptr) remove_child(slot, 1);
   }
 
   template <class Visit>
   static void visit_node(const Node* node, Visit& visit) {
     if (node == nullptr) return;
-    for (unsigned i = 0; i < node->entry_count(); ++i) visit(node->entries()[i]);
-    for (unsigned i = 0; i < node->child_count(); ++i) visit_node(node->children()[i], visit);
+    if (node->is_branch()) {
+      for (unsigned i = 0; i < node->child_count(); ++i) visit_node(node->children()[i], visit);
+    } else {
+      for (unsigned i = 0; i < node->count(); ++i) visit(node->entries()[i]);
+    }
   }
 
   Node* root_ = nullptr;

@@ -87,6 +87,53 @@ TYPED_TEST(PersistentMapTest, BehavesAsAMapAndKeepsItsCopies) {
   for (const auto& [copy, expected] : copies) expect_equal(copy, expected, kKeys);
 }
 
+// Deep enough for several levels of branches, which come and go while a copy looks on.
+TEST(PersistentMap, GrowsAndShrinksByThousands) {
+  using Map = PersistentMap<Traits<~std::uint64_t{0}>>;
+  constexpr std::uint64_t kKeys = 20'000;
+  Map map;
+  Reference reference;
+  const auto put = [&](std::uint64_t key) {
+    map.insert({key, std::make_shared<std::uint64_t>(key)});
+    reference[key] = key;
+  };
+  for (std::uint64_t key = 0; key < kKeys; ++key) put(key);
+  expect_equal(map, reference, kKeys + 100);
+  const Map full = map;
+  const Reference all = reference;
+  for (std::uint64_t key = 0; key < kKeys; ++key) {
+    if (key % 50 == 0) continue;
+    ASSERT_TRUE(map.erase(key));
+    ASSERT_FALSE(map.erase(key));
+    reference.erase(key);
+  }
+  expect_equal(map, reference, kKeys);
+  expect_equal(full, all, kKeys);
+  for (std::uint64_t key = 1; key < kKeys; key += 50) put(key);
+  expect_equal(map, reference, kKeys);
+  while (reference.size() > 1) {
+    ASSERT_TRUE(map.erase(reference.begin()->first));
+    reference.erase(reference.begin());
+  }
+  expect_equal(map, reference, kKeys);  // one leaf again
+  expect_equal(full, all, kKeys);
+}
+
+TEST(PersistentMap, FindsByPlace) {
+  using Map = PersistentMap<Traits<~std::uint64_t{0}>>;
+  Map map;
+  const auto at = [&map](std::uint64_t key) {
+    return Map::find_at(map.place_of(hash_id(key)), hash_id(key),
+                        [key](const Entry& entry) { return entry.key == key; });
+  };
+  EXPECT_EQ(at(1), nullptr);
+  for (std::uint64_t key = 0; key < 1000; ++key) {
+    map.insert({key, std::make_shared<std::uint64_t>(key)});
+  }
+  for (std::uint64_t key = 0; key < 1000; ++key) ASSERT_EQ(at(key), map.find(key));
+  EXPECT_EQ(at(1000), nullptr);
+}
+
 TEST(PersistentMap, EditsInPlaceUntilItIsShared) {
   using Map = PersistentMap<Traits<~std::uint64_t{0}>>;
   Map map;
