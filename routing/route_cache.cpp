@@ -14,15 +14,20 @@ constexpr std::size_t kQueuesPerEntryMax = 256;
 
 }  // namespace
 
+RouteCache::Key::Key(std::uint64_t key_registry, std::uint64_t key_version, ExchangeId key_exchange,
+                     std::string_view key)
+    : registry(key_registry),
+      version(key_version),
+      exchange(key_exchange),
+      routing_key(key),
+      hash(hash_text(key, registry << 32 ^ static_cast<std::uint64_t>(exchange))) {}
+
 bool RouteCache::Entry::holds(const Key& key) const {
-  return version == key.version && exchange == key.exchange && registry == key.registry &&
-         routing_key == key.routing_key;
+  return hash == key.hash && version == key.version && exchange == key.exchange &&
+         registry == key.registry && routing_key == key.routing_key;
 }
 
-std::size_t RouteCache::first_way(const Key& key) {
-  const std::uint64_t seed = key.registry << 32 ^ static_cast<std::uint64_t>(key.exchange);
-  return (hash_text(key.routing_key, seed) & (kSets - 1)) * kWays;
-}
+std::size_t RouteCache::first_way(const Key& key) { return (key.hash & (kSets - 1)) * kWays; }
 
 const std::vector<QueueId>* RouteCache::find(const Key& key) const {
   if (entries_.empty()) return nullptr;
@@ -49,6 +54,7 @@ void RouteCache::store(const Key& key, const std::vector<QueueId>& queues) {
   Entry& entry = entries_[chosen];
   entry.registry = key.registry;
   entry.version = key.version;
+  entry.hash = key.hash;
   entry.exchange = key.exchange;
   entry.routing_key = key.routing_key;
   entry.queues = queues;

@@ -18,10 +18,13 @@ namespace harrier::routing {
 class RouteCache {
  public:
   struct Key {
-    std::uint64_t registry = 0;
-    std::uint64_t version = 0;
-    ExchangeId exchange{};
+    Key(std::uint64_t key_registry, std::uint64_t key_version, ExchangeId key_exchange,
+        std::string_view key);
+    std::uint64_t registry;
+    std::uint64_t version;
+    ExchangeId exchange;
     std::string_view routing_key;
+    std::uint64_t hash;
   };
 
   // Valid until the next store(); null if unknown.
@@ -32,6 +35,7 @@ class RouteCache {
   struct Entry {
     std::uint64_t registry = 0;  // 0: free
     std::uint64_t version = 0;
+    std::uint64_t hash = 0;
     ExchangeId exchange{};
     std::string routing_key;
     std::vector<QueueId> queues;
