@@ -151,7 +151,7 @@ class PersistentMap {
   };
 
   // std::popcount is a call into a library on processors that do without the instruction.
-  static unsigned ones(std::uint32_t bits) {
+  [[gnu::always_inline]] static unsigned ones(std::uint32_t bits) {
     bits -= bits >> 1 & 0x55555555;
     bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
     return ((bits + (bits >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;

@@ -7,9 +7,12 @@
 namespace harrier::routing {
 
 Ref<Text> Text::make(std::string_view text) {
-  void* block = ::operator new(sizeof(Text) + text.size());
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  const std::size_t padded = (text.size() + kWord - 1) / kWord * kWord;
+  void* block = ::operator new(sizeof(Text) + padded);
   Text* made = new (block) Text(static_cast<std::uint32_t>(text.size()));
-  std::copy(text.begin(), text.end(), reinterpret_cast<char*>(made + 1));
+  char* bytes = reinterpret_cast<char*>(made + 1);
+  std::fill(std::copy(text.begin(), text.end(), bytes), bytes + padded, '\0');
   return Ref<Text>::adopt(made);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Text: immutable shared bytes in one block with their count and length (words of patterns, binding
-// keys, argument tables), and the hash that every map of this folder uses for text. The hash is the
+// keys, argument tables; zeros fill the last 8 of them, so that they can be compared by machine
+// words), and the hash that every map of this folder uses for text. The hash is the
 // same in every run, so that tests and simulations repeat; who crafts collisions gets slower
 // look-ups among the colliding keys, never wrong ones.
 #pragma once
@@ -22,6 +23,13 @@ class Text : public RefCounted {
   static void destroy(Text* text);
 
   std::string_view view() const { return {reinterpret_cast<const char*>(this + 1), size_}; }
+  std::uint32_t size() const { return size_; }
+  // The first 8 bytes as load_bytes() has them. Precondition: the text is not empty.
+  std::uint64_t head() const {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, this + 1, sizeof bytes);
+    return bytes;
+  }
 
  private:
   explicit Text(std::uint32_t size) : size_(size) {}
@@ -29,7 +37,7 @@ class Text : public RefCounted {
   std::uint32_t size_;  // the bytes follow the object
 };
 
-inline std::uint64_t hash_id(std::uint64_t id) {
+constexpr std::uint64_t hash_id(std::uint64_t id) {
   id ^= id >> 30;
   id *= 0xbf58476d1ce4e5b9;
   id ^= id >> 27;
@@ -60,8 +68,10 @@ inline std::uint64_t load_bytes(const char* at, std::size_t size) {
   return bytes;
 }
 
+inline constexpr std::uint64_t kHashMultiplier = 0x9fb21c651e98df25;
+
 inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) {
-  constexpr std::uint64_t kMultiplier = 0x9fb21c651e98df25;
+  constexpr std::uint64_t kMultiplier = kHashMultiplier;
   std::uint64_t hash = (seed ^ text.size()) * kMultiplier;
   const char* at = text.data();
   std::size_t left = text.size();
@@ -73,6 +83,11 @@ inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) {
   }
   if (left > 0) hash = (hash ^ load_bytes(at, left)) * kMultiplier;
   return hash_id(hash);
+}
+
+// hash_text() of up to 7 bytes that have been loaded.
+constexpr std::uint64_t hash_loaded(std::uint64_t bytes, std::size_t size) {
+  return hash_id((size * kHashMultiplier ^ bytes) * kHashMultiplier);
 }
 
 }  // namespace harrier::routing

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,10 +30,14 @@ namespace harrier::routing {
 struct TopicScratch {
   // A place in the trie: `position` words of the node's label have been consumed.
   struct State {
-    const TopicNode* node = nullptr;
-    std::uint32_t position = 0;
-    bool below_hash = false;  // may be reached at more than one word of the key
+    State(const TopicNode* at, std::uint32_t words, bool hash, TopicNode::Children::Place place)
+        : node(at), position(words), below_hash(hash), next(place) {}
+    const TopicNode* node;
+    std::uint32_t position;
+    bool below_hash;                  // may be reached at more than one word of the key
+    TopicNode::Children::Place next;  // at the label's end: where the next word's child would be
   };
+  std::string key;  // with what KeyWord wants to have behind it
   std::vector<State> current;
   std::vector<State> next;
   std::vector<State> looping;  // behind a '#': once reached, active to the end of the key

@@ -2,6 +2,8 @@
 #include "routing/topic_node.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <new>
 
 namespace harrier::routing {
@@ -16,20 +18,84 @@ const Text* hash_word() {
   return word.get();
 }
 
+namespace {
+
+constexpr std::size_t kWord = sizeof(std::uint64_t);
+
+std::uint64_t load_word(const char* at) {
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, at, kWord);
+  return bytes;
+}
+
+// How many of 8 bytes lie before the first '.'; 8 if there is none.
+std::size_t bytes_before_dot(std::uint64_t bytes) {
+  constexpr std::uint64_t kLow = 0x0101010101010101;
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
+  const std::uint64_t dots = bytes ^ kLow * '.';
+  const std::uint64_t found = (dots - kLow) & ~dots & kHigh;  // the lowest is never wrong
+  return found == 0 ? kWord : static_cast<std::size_t>(std::countr_zero(found)) / 8;
+}
+
+}  // namespace
+
+void KeyWord::read(const char* begin) {
+  begin_ = begin;
+  head_ = load_word(begin);
+  size_ = bytes_before_dot(head_);
+  if (size_ < kWord) {
+    head_ &= (std::uint64_t{1} << 8 * size_) - 1;
+    hash_ = hash_loaded(head_, size_);
+  } else {
+    measure_long();
+  }
+}
+
+void KeyWord::measure_long() {
+  for (std::size_t more = kWord; more == kWord; size_ += more) {
+    more = bytes_before_dot(load_word(begin_ + size_));
+  }
+  if (size_ <= kLoadedMax) tail_ = load_bytes(begin_ + kWord, size_ - kWord);
+  hash_ = hash_text(text());
+}
+
+bool TopicNode::is_long_word(const KeyWord& word) const {
+  const Text* front = label().front();
+  return front->view() == word.text() && front != star_word() && front != hash_word();
+}
+
+TopicNode* TopicNode::allocate(std::size_t label_size, std::uint8_t first_size) {
+  const std::size_t words = words_of(first_size) + label_size;
+  static_assert(sizeof(const Text*) == sizeof(std::uint64_t));
+  void* block = ::operator new(sizeof(TopicNode) + words * sizeof(std::uint64_t));
+  return new (block) TopicNode(label_size, first_size);
+}
+
 Ref<TopicNode> TopicNode::make(Label first, Label second) {
   const std::size_t size = first.size() + second.size();
-  void* block = ::operator new(sizeof(TopicNode) + size * sizeof(const Text*));
-  auto* node = new (block) TopicNode(static_cast<std::uint16_t>(size));
-  auto* words = reinterpret_cast<const Text**>(node + 1);
-  std::copy(second.begin(), second.end(), std::copy(first.begin(), first.end(), words));
+  std::string_view kept;
+  std::uint8_t kept_size = kElsewhere;
+  if (size > 0) {
+    const Text* front = first.empty() ? second.front() : first.front();
+    const bool is_short = front->view().size() <= KeyWord::kLoadedMax;
+    if (is_short && front != star_word() && front != hash_word()) {
+      kept = front->view();
+      kept_size = static_cast<std::uint8_t>(kept.size());
+    }
+  }
+  TopicNode* node = allocate(size, kept_size);
+  std::fill_n(node->first_word(), words_of(kept_size), 0);
+  std::copy(kept.begin(), kept.end(), reinterpret_cast<char*>(node->first_word()));
+  std::copy(second.begin(), second.end(),
+            std::copy(first.begin(), first.end(), node->label_begin()));
   return Ref<TopicNode>::adopt(node);
 }
 
 TopicNode* TopicNode::clone(const TopicNode& node) {
-  void* block = ::operator new(sizeof(TopicNode) + node.label_size() * sizeof(const Text*));
-  auto* copy = new (block) TopicNode(node.label_size_);
+  TopicNode* copy = allocate(node.label_size(), node.first_size_);
   const Label label = node.label();
-  std::copy(label.begin(), label.end(), reinterpret_cast<const Text**>(copy + 1));
+  std::copy_n(node.first_word(), words_of(node.first_size_), copy->first_word());
+  std::copy(label.begin(), label.end(), copy->label_begin());
   copy->take_content(node);
   return copy;
 }

@@ -205,6 +205,48 @@ TEST_F(MatcherTest, EmptyWordsUpToTheLimitOfTheKey) {
   EXPECT_EQ(match(repeat("x.", 127)), (std::vector<std::uint64_t>{2, 3, 4}));
 }
 
+// Nodes keep up to 16 characters of their first word, keys are read 8 at a time: both limits, and
+// words that differ in one byte only, on either side of them.
+TEST_F(MatcherTest, WordsOfEveryLength) {
+  const auto word = [](std::size_t size) { return std::string(size, 'w'); };
+  constexpr std::uint64_t kSizes = 34;
+  for (std::uint64_t size = 0; size < kSizes; ++size) {
+    add(word(size) + ".x", 1000 + size);
+    add("*." + word(size), 2000 + size);
+    add("#.y." + word(size) + ".z", 3000 + size);
+  }
+  const TopicMatcher before = matcher;
+  const auto check = [&](std::uint64_t size) {
+    using Ids = std::vector<std::uint64_t>;
+    const std::string text = word(size);
+    EXPECT_EQ(match(text + ".x"), (Ids{1000 + size})) << size;
+    EXPECT_EQ(match("v." + text), (Ids{2000 + size})) << size;
+    EXPECT_EQ(match("v.y." + text + ".z"), (Ids{3000 + size})) << size;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      std::string other = text;
+      for (const char byte : {'v', '\0'}) {
+        other[i] = byte;
+        EXPECT_EQ(match(other + ".x"), Ids{}) << size << ' ' << i;
+        EXPECT_EQ(match("v." + other), Ids{}) << size << ' ' << i;
+        EXPECT_EQ(match("v.y." + other + ".z"), Ids{}) << size << ' ' << i;
+      }
+    }
+    EXPECT_EQ(match(text + '\0' + ".x"), Ids{}) << size;
+  };
+  for (std::uint64_t size = 0; size < kSizes; ++size) check(size);
+  // Nodes that are split, joined again and copied keep their word.
+  for (std::uint64_t size = 0; size < kSizes; ++size) add(word(size) + ".x.y", 4000 + size);
+  for (std::uint64_t size = 0; size < kSizes; ++size) add(word(size), 5000 + size);
+  for (std::uint64_t size = 0; size < kSizes; ++size) check(size);
+  for (std::uint64_t size = 0; size < kSizes; ++size) {
+    EXPECT_TRUE(remove(word(size) + ".x.y", 4000 + size));
+    EXPECT_TRUE(remove(word(size), 5000 + size));
+  }
+  for (std::uint64_t size = 0; size < kSizes; ++size) check(size);
+  matcher = before;
+  for (std::uint64_t size = 0; size < kSizes; ++size) check(size);
+}
+
 TEST_F(MatcherTest, EachHostilePatternEmitsItsDestinationFewTimes) {
   // Work is bounded by states x words; what comes out, by the patterns that match.
   for (std::uint64_t id = 0; id < 60; ++id) {
