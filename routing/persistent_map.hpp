@@ -26,6 +26,7 @@ namespace harrier::routing {
 template <class Traits>
 class PersistentMap {
   struct Node;
+  struct Branch;
 
  public:
   using Entry = typename Traits::Entry;
@@ -52,7 +53,7 @@ class PersistentMap {
 
   // The entry if there is exactly one.
   const Entry* single() const {
-    const bool one = root_ != nullptr && !root_->is_branch() && root_->count() == 1;
+    const bool one = root_ != nullptr && !root_->is_branch() && root_->count == 1;
     return one ? root_->entries() : nullptr;
   }
 
@@ -91,7 +92,7 @@ class PersistentMap {
     for (unsigned shift = 0;; shift += kBitsPerLevel) {
       Node* node = unique(*slot);
       if (!node->is_branch()) return const_cast<Entry*>(find_in(node, hash, has(key)));
-      slot = node->children() + rank(node->bits, way(hash, shift));
+      slot = node->branch()->children() + run_of(node->branch()->runs, way(hash, shift)).child;
     }
   }
 
@@ -116,45 +117,53 @@ class PersistentMap {
 
  private:
   static constexpr unsigned kBitsPerLevel = 5;
+  using Bits = std::uint32_t;                // one for each way of a branch
   static constexpr unsigned kHashBits = 64;  // below that depth a leaf takes whatever comes
   static constexpr unsigned kWays = 1U << kBitsPerLevel;
   static constexpr unsigned kLeafMax = 16;  // then it is split
   static constexpr unsigned kJoinMax = 8;   // neighbours that hold so few together become one
   static constexpr unsigned kTagsPerWord = sizeof(std::uint64_t);
   static_assert(sizeof(Entry) % sizeof(void*) == 0 && alignof(Entry) <= alignof(void*));
+  static_assert(sizeof(Bits) * 8 == kWays);
   static_assert(std::endian::native == std::endian::little, "tags are compared eight at a time");
+
+  // A leaf is followed by its tags, padded to whole words, and its entries, in no order. It is
+  // never empty.
+  struct alignas(void*) Node : RefCounted {
+    explicit Node(std::uint32_t entries) : count(entries) {}
+    bool is_branch() const { return count == 0; }
+    Branch* branch() { return static_cast<Branch*>(this); }
+    const Branch* branch() const { return static_cast<const Branch*>(this); }
+
+    std::uint8_t* tags() { return reinterpret_cast<std::uint8_t*>(this + 1); }
+    const std::uint8_t* tags() const { return reinterpret_cast<const std::uint8_t*>(this + 1); }
+    Entry* entries() { return reinterpret_cast<Entry*>(tags() + tags_size(count)); }
+    const Entry* entries() const {
+      return reinterpret_cast<const Entry*>(tags() + tags_size(count));
+    }
+
+    std::uint32_t count;
+  };
 
   // A branch sends 32 ways by 5 bits of the hash. Neighbouring ways may lead to the same child: a
   // child takes a run of 1, 2, 4, ... ways, as in a binary trie of which only the leaves are there.
-  // A bit is set where a run begins (so the lowest always is), and the children follow in memory in
-  // their order. A child that is null has no entries.
-  //
-  // A leaf is followed by its tags, padded to whole words, and its entries, in no order. It is
-  // never empty. Its bits are twice the number of entries.
-  struct alignas(void*) Node : RefCounted {
-    explicit Node(std::uint32_t node_bits) : bits(node_bits) {}
-    bool is_branch() const { return (bits & 1) != 0; }
-
-    unsigned child_count() const { return ones(bits); }
+  // The children follow in memory in the order of their runs. One that is null has no entries.
+  struct Branch : Node {
+    explicit Branch(Bits run_bits) : Node(0), runs(run_bits) {}
+    unsigned child_count() const { return ones(runs); }
     Node** children() { return reinterpret_cast<Node**>(this + 1); }
     Node* const* children() const { return reinterpret_cast<Node* const*>(this + 1); }
 
-    unsigned count() const { return bits >> 1; }
-    std::uint8_t* tags() { return reinterpret_cast<std::uint8_t*>(this + 1); }
-    const std::uint8_t* tags() const { return reinterpret_cast<const std::uint8_t*>(this + 1); }
-    Entry* entries() { return reinterpret_cast<Entry*>(tags() + tags_size(count())); }
-    const Entry* entries() const {
-      return reinterpret_cast<const Entry*>(tags() + tags_size(count()));
-    }
-
-    std::uint32_t bits;
+    Bits runs;      // where one begins, so the lowest is always set
+    Bits deep = 0;  // of these, where the child is a branch: known without a look at the child
   };
 
   // std::popcount is a call into a library on processors that do without the instruction.
-  [[gnu::always_inline]] static unsigned ones(std::uint32_t bits) {
-    bits -= bits >> 1 & 0x55555555;
-    bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
-    return ((bits + (bits >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
+  [[gnu::always_inline]] static unsigned ones(Bits bits) {
+    constexpr Bits kAll = ~Bits{0};
+    bits -= bits >> 1 & kAll / 3;
+    bits = (bits & kAll / 5) + (bits >> 2 & kAll / 5);
+    return static_cast<unsigned>(((bits + (bits >> 4)) & kAll / 17) * (kAll / 255) >> (kWays - 8));
   }
   static std::size_t tags_size(std::size_t count) {
     return (count + kTagsPerWord - 1) / kTagsPerWord * kTagsPerWord;
@@ -163,23 +172,22 @@ class PersistentMap {
   static unsigned way(std::uint64_t hash, unsigned shift) {
     return static_cast<unsigned>(hash >> shift) & (kWays - 1);
   }
-  // Which child has the way.
-  static unsigned rank(std::uint32_t bits, unsigned way) {
-    return ones(bits & (~std::uint32_t{0} >> (kWays - 1 - way))) - 1;
-  }
-
   // The ways that one child of a branch has.
   struct Run {
     unsigned child = 0;
     unsigned first = 0;
     unsigned ways = 0;
   };
-  static Run run_of(std::uint32_t bits, unsigned way) {
-    const std::uint32_t up_to = bits & (~std::uint32_t{0} >> (kWays - 1 - way));
-    const std::uint32_t above = bits ^ up_to;
+  static Bits up_to(unsigned way) { return ~Bits{0} >> (kWays - 1 - way); }
+  static unsigned highest(Bits bits) {
+    return kWays - 1 - static_cast<unsigned>(std::countl_zero(bits));
+  }
+  static Run run_of(Bits runs, unsigned way) {
+    const Bits below = runs & up_to(way);
+    const Bits above = runs ^ below;
     Run run;
-    run.child = ones(up_to) - 1;
-    run.first = kWays - 1 - static_cast<unsigned>(std::countl_zero(up_to));
+    run.child = ones(below) - 1;
+    run.first = highest(below);
     run.ways = (above == 0 ? kWays : static_cast<unsigned>(std::countr_zero(above))) - run.first;
     return run;
   }
@@ -188,12 +196,16 @@ class PersistentMap {
     return [&key](const Entry& entry) { return Traits::equal(Traits::key(entry), key); };
   }
 
+  // Does not touch the leaf.
   const Node* leaf_of(std::uint64_t hash) const {
     const Node* node = root_;
-    for (unsigned shift = 0; node != nullptr && node->is_branch(); shift += kBitsPerLevel) {
-      node = node->children()[rank(node->bits, way(hash, shift))];
+    if (node == nullptr || !node->is_branch()) return node;
+    for (unsigned shift = 0;; shift += kBitsPerLevel) {
+      const Branch* branch = node->branch();
+      const Bits below = branch->runs & up_to(way(hash, shift));
+      node = branch->children()[ones(below) - 1];
+      if ((branch->deep >> highest(below) & 1) == 0) return node;
     }
-    return node;
   }
 
   template <class Matches>
@@ -201,7 +213,7 @@ class PersistentMap {
     if (leaf == nullptr) return nullptr;
     constexpr std::uint64_t kLow = 0x0101010101010101;
     constexpr std::uint64_t kHigh = 0x8080808080808080;
-    const unsigned count = leaf->count();
+    const unsigned count = leaf->count;
     const Entry* entries = leaf->entries();
     for (unsigned begin = 0; begin < count; begin += kTagsPerWord) {
       std::uint64_t tags = 0;
@@ -216,29 +228,27 @@ class PersistentMap {
     return nullptr;
   }
 
-  static Node* allocate_branch(std::uint32_t bits) {
-    void* block = ::operator new(sizeof(Node) + ones(bits) * sizeof(Node*));
-    return new (block) Node(bits);
+  static Branch* allocate_branch(Bits runs) {
+    void* block = ::operator new(sizeof(Branch) + ones(runs) * sizeof(Node*));
+    return new (block) Branch(runs);
   }
   // The entries are left raw for the caller to construct. Null for none.
   static Node* allocate_leaf(unsigned count) {
     if (count == 0) return nullptr;
     const std::size_t tags = tags_size(count);
     void* block = ::operator new(sizeof(Node) + tags + count * sizeof(Entry));
-    Node* leaf = new (block) Node(count << 1);
+    Node* leaf = new (block) Node(count);
     std::memset(leaf->tags(), 0, tags);
     return leaf;
   }
-  static void deallocate(Node* node) {
-    node->~Node();
-    ::operator delete(node);
-  }
+  static void deallocate(Node* node) { ::operator delete(node); }
   static void drop(Node* node) {
     if (node == nullptr || !node->release()) return;
     if (node->is_branch()) {
-      for (unsigned i = 0; i < node->child_count(); ++i) drop(node->children()[i]);
+      Branch* branch = node->branch();
+      for (unsigned i = 0; i < branch->child_count(); ++i) drop(branch->children()[i]);
     } else {
-      for (unsigned i = 0; i < node->count(); ++i) node->entries()[i].~Entry();
+      for (unsigned i = 0; i < node->count; ++i) node->entries()[i].~Entry();
     }
     deallocate(node);
   }
@@ -266,17 +276,19 @@ class PersistentMap {
 
   static Node* clone(Node* node) {
     if (node->is_branch()) {
-      Node* copy = allocate_branch(node->bits);
-      for (unsigned i = 0; i < node->child_count(); ++i) {
-        copy->children()[i] = node->children()[i];
+      const Branch* branch = node->branch();
+      Branch* copy = allocate_branch(branch->runs);
+      copy->deep = branch->deep;
+      for (unsigned i = 0; i < branch->child_count(); ++i) {
+        copy->children()[i] = branch->children()[i];
         if (copy->children()[i] != nullptr) copy->children()[i]->retain();
       }
       drop(node);
       return copy;
     }
-    Node* copy = allocate_leaf(node->count());
+    Node* copy = allocate_leaf(node->count);
     Taking taking(node);
-    for (unsigned i = 0; i < copy->count(); ++i) taking.put(i, copy, i);
+    for (unsigned i = 0; i < copy->count; ++i) taking.put(i, copy, i);
     return copy;
   }
   static Node* unique(Node*& slot) {
@@ -285,7 +297,7 @@ class PersistentMap {
   }
 
   static void add_entry(Node*& slot, std::uint64_t hash, Entry&& entry) {
-    const unsigned count = slot == nullptr ? 0 : slot->count();
+    const unsigned count = slot == nullptr ? 0 : slot->count;
     Node* made = allocate_leaf(count + 1);
     if (slot != nullptr) {
       Taking taking(slot);
@@ -297,7 +309,7 @@ class PersistentMap {
   }
 
   static void remove_entry(Node*& slot, unsigned index) {
-    const unsigned count = slot->count();
+    const unsigned count = slot->count;
     Node* made = allocate_leaf(count - 1);
     Taking taking(slot);
     for (unsigned i = 0; i < count; ++i) {
@@ -307,14 +319,15 @@ class PersistentMap {
   }
 
   static bool is_full(const Node* node, unsigned shift) {
-    return node != nullptr && !node->is_branch() && node->count() >= kLeafMax && shift < kHashBits;
+    return node != nullptr && !node->is_branch() && node->count >= kLeafMax && shift < kHashBits;
   }
 
-  // Replaces the branch in `slot`, which is ours, by one that has this bit more (or less), with its
-  // children; the one behind `child` is left raw (or left out).
-  static Node* reshape(Node*& slot, std::uint32_t bits, unsigned child) {
-    Node* old = slot;
-    Node* made = allocate_branch(bits);
+  // Replaces the branch in `slot`, which is ours, by one in which a run more (or less) begins, with
+  // its children; the one behind `child` is left raw (or left out).
+  static Branch* reshape(Node*& slot, Bits runs, unsigned child) {
+    Branch* old = slot->branch();
+    Branch* made = allocate_branch(runs);
+    made->deep = old->deep & runs;
     const unsigned size = made->child_count();
     const bool more = size > old->child_count();
     for (unsigned to = 0, from = 0; to < size; ++to, ++from) {
@@ -331,11 +344,18 @@ class PersistentMap {
     slot = made;
     return made;
   }
+  // A child of the branch, which is ours, has changed.
+  static void note_depth(Branch* branch, Run run) {
+    const Node* child = branch->children()[run.child];
+    const Bits bit = Bits{1} << run.first;
+    const bool deep = child != nullptr && child->is_branch();
+    branch->deep = deep ? branch->deep | bit : branch->deep & ~bit;
+  }
 
   // Precondition: the branch in `slot` is ours, the run has a full leaf and more than one way.
-  static Node* split(Node*& slot, Run run, unsigned shift) {
+  static Branch* split(Node*& slot, Run run, unsigned shift) {
     const unsigned middle = run.first + run.ways / 2;
-    Node* leaf = slot->children()[run.child];
+    Node* leaf = slot->branch()->children()[run.child];
     std::uint32_t goes_up = 0;
     for (unsigned i = 0; i < kLeafMax; ++i) {
       const std::uint64_t hash = Traits::hash(Traits::key(leaf->entries()[i]));
@@ -354,7 +374,7 @@ class PersistentMap {
         }
       }
     }
-    Node* branch = reshape(slot, slot->bits | std::uint32_t{1} << middle, run.child);
+    Branch* branch = reshape(slot, slot->branch()->runs | Bits{1} << middle, run.child);
     branch->children()[run.child] = lower;
     branch->children()[run.child + 1] = upper;
     return branch;
@@ -362,17 +382,18 @@ class PersistentMap {
 
   static void insert_at(Node*& slot, unsigned shift, std::uint64_t hash, Entry&& entry) {
     if (is_full(slot, shift)) {
-      Node* branch = allocate_branch(1);
+      Branch* branch = allocate_branch(1);
       branch->children()[0] = std::exchange(slot, branch);
     }
     if (slot == nullptr || !slot->is_branch()) return add_entry(slot, hash, std::move(entry));
-    Node* branch = unique(slot);
-    Run run = run_of(branch->bits, way(hash, shift));
+    Branch* branch = unique(slot)->branch();
+    Run run = run_of(branch->runs, way(hash, shift));
     while (run.ways > 1 && is_full(branch->children()[run.child], shift)) {
       branch = split(slot, run, shift);
-      run = run_of(branch->bits, way(hash, shift));
+      run = run_of(branch->runs, way(hash, shift));
     }
     insert_at(branch->children()[run.child], shift + kBitsPerLevel, hash, std::move(entry));
+    note_depth(branch, run);
   }
 
   static void erase_at(Node*& slot, unsigned shift, std::uint64_t hash, const Key& key) {
@@ -380,9 +401,10 @@ class PersistentMap {
       const Entry* entry = find_in(slot, hash, has(key));
       return remove_entry(slot, static_cast<unsigned>(entry - slot->entries()));
     }
-    Node* branch = unique(slot);
-    const unsigned child = rank(branch->bits, way(hash, shift));
-    erase_at(branch->children()[child], shift + kBitsPerLevel, hash, key);
+    Branch* branch = unique(slot)->branch();
+    const Run run = run_of(branch->runs, way(hash, shift));
+    erase_at(branch->children()[run.child], shift + kBitsPerLevel, hash, key);
+    note_depth(branch, run);
     join_around(slot, way(hash, shift));
   }
 
@@ -391,17 +413,17 @@ class PersistentMap {
     for (const Node* node : {a, b}) {
       if (node == nullptr) continue;
       if (node->is_branch()) return false;
-      count += node->count();
+      count += node->count;
     }
     return count <= kJoinMax;
   }
 
   static Node* join(Node* a, Node* b) {
     if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
-    Node* made = allocate_leaf(a->count() + b->count());
+    Node* made = allocate_leaf(a->count + b->count);
     unsigned to = 0;
     for (Node* node : {a, b}) {
-      const unsigned count = node->count();
+      const unsigned count = node->count;
       Taking taking(node);
       for (unsigned i = 0; i < count; ++i) taking.put(i, made, to++);
     }
@@ -412,21 +434,21 @@ class PersistentMap {
   // what is removed. Precondition: the branch in `slot` is ours, and its child of that way too.
   static void join_around(Node*& slot, unsigned way) {
     for (;;) {
-      const Run run = run_of(slot->bits, way);
+      Branch* branch = slot->branch();
+      const Run run = run_of(branch->runs, way);
       if (run.ways == kWays) {
-        Node* child = slot->children()[0];
-        deallocate(slot);
-        slot = child;
+        slot = branch->children()[0];
+        deallocate(branch);
         return;
       }
-      const Run other = run_of(slot->bits, run.first ^ run.ways);
+      const Run other = run_of(branch->runs, run.first ^ run.ways);
       if (other.ways != run.ways) return;
       const unsigned lower = run.child < other.child ? run.child : other.child;
-      if (!may_join(slot->children()[lower], slot->children()[lower + 1])) return;
-      Node* joined = join(slot->children()[lower], slot->children()[lower + 1]);
+      if (!may_join(branch->children()[lower], branch->children()[lower + 1])) return;
+      Node* joined = join(branch->children()[lower], branch->children()[lower + 1]);
       const unsigned middle = run.first | run.ways;
-      reshape(slot, slot->bits & ~(std::uint32_t{1} << middle), lower);
-      slot->children()[lower] = joined;
+      branch = reshape(slot, branch->runs & ~(Bits{1} << middle), lower);
+      branch->children()[lower] = joined;
     }
   }
 
@@ -434,9 +456,10 @@ class PersistentMap {
   static void visit_node(const Node* node, Visit& visit) {
     if (node == nullptr) return;
     if (node->is_branch()) {
-      for (unsigned i = 0; i < node->child_count(); ++i) visit_node(node->children()[i], visit);
+      const Branch* branch = node->branch();
+      for (unsigned i = 0; i < branch->child_count(); ++i) visit_node(branch->children()[i], visit);
     } else {
-      for (unsigned i = 0; i < node->count(); ++i) visit(node->entries()[i]);
+      for (unsigned i = 0; i < node->count; ++i) visit(node->entries()[i]);
     }
   }
 
