@@ -12,6 +12,9 @@ constexpr std::size_t kWays = 2;     // two hot keys of one set do not chase eac
 // entries.
 constexpr std::size_t kQueuesPerEntryMax = 256;
 
+constexpr std::uint32_t kWindow = 1024;  // keys asked for
+constexpr std::uint32_t kHitsMin = kWindow / 16;
+
 }  // namespace
 
 RouteCache::Key::Key(std::uint64_t key_registry, std::uint64_t key_version, ExchangeId key_exchange,
@@ -29,13 +32,23 @@ bool RouteCache::Entry::holds(const Key& key) const {
 
 std::size_t RouteCache::first_way(const Key& key) { return (key.hash & (kSets - 1)) * kWays; }
 
-const std::vector<QueueId>* RouteCache::find(const Key& key) const {
-  if (entries_.empty()) return nullptr;
-  const std::size_t first = first_way(key);
-  for (std::size_t way = first; way < first + kWays; ++way) {
-    if (entries_[way].holds(key)) return &entries_[way].queues;
+void RouteCache::count(bool hit) {
+  hits_ += hit ? 1 : 0;
+  if (++asked_ < kWindow) return;
+  cold_ = hits_ < kHitsMin;
+  asked_ = hits_ = 0;
+}
+
+const std::vector<QueueId>* RouteCache::find(const Key& key) {
+  const std::vector<QueueId>* found = nullptr;
+  if (!entries_.empty()) {
+    const std::size_t first = first_way(key);
+    for (std::size_t way = first; way < first + kWays; ++way) {
+      if (entries_[way].holds(key)) found = &entries_[way].queues;
+    }
   }
-  return nullptr;
+  count(found != nullptr);
+  return found;
 }
 
 void RouteCache::store(const Key& key, const std::vector<QueueId>& queues) {

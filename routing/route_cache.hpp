@@ -27,8 +27,12 @@ class RouteCache {
     std::uint64_t hash;
   };
 
+  // False for most keys while hardly any is found: with tens of thousands of keys in use, asking
+  // and storing only cost.
+  bool worth_asking() { return !cold_ || (++passed_ & (kSample - 1)) == 0; }
+
   // Valid until the next store(); null if unknown.
-  const std::vector<QueueId>* find(const Key& key) const;
+  const std::vector<QueueId>* find(const Key& key);
   void store(const Key& key, const std::vector<QueueId>& queues);
 
  private:
@@ -42,10 +46,17 @@ class RouteCache {
     bool holds(const Key& key) const;
   };
 
+  static constexpr std::uint32_t kSample = 8;  // one in so many is asked for while it is cold
+
   static std::size_t first_way(const Key& key);
+  void count(bool hit);
 
   std::vector<Entry> entries_;  // sets of two ways; made with the first store
   std::size_t evict_ = 0;
+  std::uint32_t asked_ = 0;  // in this window
+  std::uint32_t hits_ = 0;
+  std::uint32_t passed_ = 0;
+  bool cold_ = false;  // after the window before
 };
 
 }  // namespace harrier::routing

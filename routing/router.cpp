@@ -186,7 +186,7 @@ bool Router::route(const Topology& topology, const RouteRequest& request,
       request.extra_keys.empty() && !exchange.name.empty() && exchange.delay_queue == QueueId{} &&
       exchange.type != ExchangeType::Headers && exchange.type != ExchangeType::Random &&
       exchange.type != ExchangeType::LocalRandom;
-  if (!cacheable) {
+  if (!cacheable || !impl_->cache.worth_asking()) {
     impl_->begin();
     impl_->resolve(data, request, out);
     return out.size() > impl_->kept;

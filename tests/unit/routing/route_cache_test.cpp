@@ -152,5 +152,26 @@ TEST(RouteCache, IsBounded) {
   EXPECT_EQ(cache.find(key("wide")), nullptr);
 }
 
+TEST(RouteCache, StandsBackWhileNothingIsFound) {
+  RouteCache cache;
+  const auto ask = [&cache](const std::string& text) {
+    if (!cache.worth_asking()) return false;
+    const RouteCache::Key key(1, 1, ExchangeId{1}, text);
+    if (cache.find(key) == nullptr) cache.store(key, {QueueId{1}});
+    return true;
+  };
+  int asked = 0;
+  for (int i = 0; i < 100'000; ++i) asked += ask("once-" + std::to_string(i)) ? 1 : 0;
+  EXPECT_LT(asked, 20'000);
+  EXPECT_GT(asked, 10'000);  // it keeps looking
+  // As soon as keys come again it is there again, and for all of them.
+  for (int i = 0; i < 20'000; ++i) ask("again-" + std::to_string(i % 100));
+  for (int i = 0; i < 100; ++i) {
+    const std::string text = "again-" + std::to_string(i);
+    EXPECT_TRUE(cache.worth_asking());
+    EXPECT_NE(cache.find(RouteCache::Key(1, 1, ExchangeId{1}, text)), nullptr) << text;
+  }
+}
+
 }  // namespace
 }  // namespace harrier::routing_tests
