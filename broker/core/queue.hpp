@@ -272,6 +272,7 @@ class Queue {
   bool keeps(const Lane& lane, const protocol::Message& message) const;
   void put_behind(Lane& lane, Ready ready, bool stored);
   std::uint64_t window_now(bool head_is_wanted) const;
+  std::uint64_t window_for(const protocol::Message& message) const;
   bool refill(bool wanted, Outlet& outlet);
   bool refill(Lane& lane, bool head_is_wanted, Outlet& outlet);
   std::uint64_t ahead_max() const;

@@ -15,6 +15,8 @@ namespace {
 // What a queue with a waiting consumer may hold when the shard's budget is used up: enough to keep
 // a consumer busy while the next page comes.
 constexpr std::uint64_t kSmallWindowBytes = 64 * 1024;
+constexpr std::uint64_t kLargeBytes = 64 * 1024;
+constexpr std::uint64_t kLargeKept = 16;
 // A piece that is paged out at a time, in less than a millisecond also if its messages are small.
 // Its memory is free when the store has it.
 constexpr std::uint64_t kPieceBytes = 1024 * 1024;
@@ -73,11 +75,19 @@ bool Queue::keeps(const Lane& lane, const protocol::Message& message) const {
       levels_ ? levels_->fresh_bytes_from(lane.level) : lane.ready.fresh().bytes();
   if (held == 0 && roster_.any_available()) return true;  // it goes out at once
   const std::uint64_t then = held + message.footprint();
-  if (then > residents_->window_bytes) return false;
+  if (then > window_for(message)) return false;
   if (!residents_->full()) return true;
   if (roster_.count() == 0) return false;
   residents_->wanted = true;
   return then <= kSmallWindowBytes;
+}
+
+// A window of large messages is soon full, and what is read back is copied and checked once more:
+// for consumers that are here a few of them are kept, as far as nobody else needs the memory.
+std::uint64_t Queue::window_for(const protocol::Message& message) const {
+  const std::uint64_t window = residents_->window_bytes;
+  if (message.footprint() < kLargeBytes || roster_.count() == 0) return window;
+  return std::max(window, std::min(kLargeKept * message.footprint(), residents_->left()));
 }
 
 void Queue::put_behind(Lane& lane, Ready ready, bool stored) {

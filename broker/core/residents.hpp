@@ -28,6 +28,7 @@ struct Residents {
   std::vector<QueueId> waiting;
 
   bool full() const { return bytes >= bytes_max; }
+  std::uint64_t left() const { return full() ? 0 : bytes_max - bytes; }
   bool needs_relief() const {
     return bytes > bytes_max || (wanted && bytes > bytes_max - bytes_max / 4);
   }

@@ -18,6 +18,27 @@ TEST_F(QueuePagingTest, OnlyAWindowStaysInMemory) {
             residents.window_bytes);
 }
 
+// 16 of them, or as many as the shard has memory for.
+TEST_F(QueuePagingTest, AFewLargeMessagesStayForConsumersThatAreHere) {
+  const protocol::MessagePtr large = message(true, 100'000);
+  const std::uint64_t each = large->footprint();
+  residents.bytes_max = 100 * each;
+  publish("p");
+  for (int i = 0; i < 20; ++i) queue->publish(large, *this);
+  EXPECT_LT(residents.bytes, residents.window_bytes) << "nobody is here";
+  queue->purge(*this);
+
+  consume('a', 1);
+  publish("p");
+  for (int i = 0; i < 20; ++i) queue->publish(large, *this);
+  EXPECT_EQ(residents.bytes, 16 * each);
+  queue->purge(*this);
+  residents.bytes_max = 8 * each;
+  for (int i = 0; i < 20; ++i) queue->publish(large, *this);
+  EXPECT_GE(residents.bytes, 3 * each);
+  EXPECT_LE(residents.bytes, 4 * each) << "as much as is left for others";
+}
+
 TEST_F(QueuePagingTest, OrderHoldsAcrossTheBoundary) {
   publish("pppppppppp");
   make_durable();
