@@ -158,9 +158,7 @@ Status CommitLoop::write_entry(Lock& lock, const std::vector<Pending>& group) {
     HARRIER_CRASH_POINT("journal-after-append");
     if (status.ok()) status = journal_.flush();
     HARRIER_CRASH_POINT("journal-after-flush");
-    JournalBytes payload;
-    if (status.ok()) status = journal_.read(at, writer_.size(), payload);
-    if (status.ok()) status = hooks_.apply(at, payload.bytes);
+    if (status.ok()) status = apply(at, pieces);
   }
   hooks_.end_entry();
   lock.lock();
@@ -169,6 +167,16 @@ Status CommitLoop::write_entry(Lock& lock, const std::vector<Pending>& group) {
   disk_full_ = status.is_full();
   if (status.ok()) ++counts_.entries;
   return status;
+}
+
+// What is in one piece is read where it was encoded. The journal's mapping says the same, but a
+// page of it that is touched counts as memory from then on, and a small entry has a page of its
+// own.
+Status CommitLoop::apply(JournalPosition at, std::span<const protocol::ByteView> pieces) {
+  if (pieces.size() == 1) return hooks_.apply(at, pieces.front());
+  JournalBytes payload;
+  const Status status = journal_.read(at, writer_.size(), payload);
+  return status.ok() ? hooks_.apply(at, payload.bytes) : status;
 }
 
 void CommitLoop::answer(Lock& lock, std::vector<Pending>& group, const Status& status) {

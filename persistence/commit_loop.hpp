@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -80,6 +81,7 @@ class CommitLoop {
   bool ready() const;
   Status write(Lock& lock, const std::vector<Pending>& group);
   Status write_entry(Lock& lock, const std::vector<Pending>& group);
+  Status apply(JournalPosition at, std::span<const protocol::ByteView> pieces);
   void answer(Lock& lock, std::vector<Pending>& group, const Status& status);
 
   Journal& journal_;
