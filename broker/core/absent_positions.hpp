@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <map>
 #include <vector>
@@ -42,8 +41,11 @@ class AbsentPositions {
   }
   // The store has lost them: nobody who asks it from now on finds them.
   void forget(std::uint64_t durable_through) {
-    for (; !leaving_.empty() && leaving_.front().batch <= durable_through; leaving_.pop_front())
-      batches_.erase(leaving_.front().seq);
+    if (leaving_.empty() || leaving_.front().batch > durable_through) return;
+    auto at = leaving_.begin();
+    for (; at != leaving_.end() && at->batch <= durable_through; ++at) batches_.erase(at->seq);
+    leaving_.erase(leaving_.begin(), at);
+    if (leaving_.empty()) leaving_ = {};
   }
   void clear() {
     batches_.clear();
@@ -71,7 +73,7 @@ class AbsentPositions {
   static constexpr std::uint64_t kHeld = std::numeric_limits<std::uint64_t>::max();
 
   std::map<Seq, std::uint64_t> batches_;  // in which each leaves the store, or kHeld
-  std::deque<Leaving> leaving_;
+  std::vector<Leaving> leaving_;          // in the order of their batches
 };
 
 }  // namespace harrier::broker

@@ -39,8 +39,8 @@ void Backlog::restore(std::uint64_t messages, std::uint64_t bytes) {
 }
 
 void Backlog::recorded(Seq seq, std::uint64_t batch, std::uint64_t durable_through) {
-  forget_durable(durable_through);
-  if (marks_.empty() || marks_.back().batch != batch) marks_.push_back({batch, seq});
+  open_.forget(durable_through);
+  open_.add(batch, seq);
 }
 
 void Backlog::add_stored(Ready ready, std::uint64_t tail_bytes_max) {
@@ -122,15 +122,9 @@ std::optional<SeqRange> Backlog::piece_stored(std::uint64_t token) {
   return piece.dropped ? std::optional(piece.range) : std::nullopt;
 }
 
-void Backlog::forget_durable(std::uint64_t durable_through) {
-  const auto first_open =
-      std::ranges::find_if(marks_, [&](const Mark& mark) { return mark.batch > durable_through; });
-  marks_.erase(marks_.begin(), first_open);
-}
-
 Seq Backlog::first_invisible(Seq next_seq, std::uint64_t durable_through) {
-  forget_durable(durable_through);
-  Seq first = marks_.empty() ? next_seq : std::min(next_seq, marks_.front().first);
+  open_.forget(durable_through);
+  Seq first = open_.empty() ? next_seq : std::min(next_seq, open_.first());
   for (const Piece& piece : pieces_) {
     if (!piece.dropped) first = std::min(first, piece.range.from);
   }
@@ -141,7 +135,7 @@ std::optional<FetchRequest> Backlog::next_fetch(std::uint64_t memory_bytes, Seq 
                                                 std::uint64_t durable_through) {
   const Seq end = first_invisible(next_seq, durable_through);
   if (end <= from_) {
-    HARRIER_CHECK(from_ < next_seq || !marks_.empty() || !pieces_.empty());
+    HARRIER_CHECK(from_ < next_seq || !open_.empty() || !pieces_.empty());
     return std::nullopt;
   }
   forget_absent(durable_through);

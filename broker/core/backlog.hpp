@@ -9,13 +9,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "broker/core/absent_positions.hpp"
 #include "broker/core/expiry.hpp"
+#include "broker/core/open_batches.hpp"
 #include "broker/core/ready_list.hpp"
 #include "persistence/message_store.hpp"
 
@@ -120,10 +120,6 @@ class Backlog {
 
  private:
   static constexpr Seq kEnd = std::numeric_limits<Seq>::max();
-  struct Mark {
-    std::uint64_t batch = 0;
-    Seq first = 0;
-  };
   struct Piece {
     std::uint64_t token = 0;
     SeqRange range;
@@ -134,7 +130,6 @@ class Backlog {
   void count_out(const protocol::Message& message);
   void merge(std::vector<persistence::StoredMessage>& messages, Seq end,
              std::uint64_t memory_bytes_max, ReadyRun& run, std::optional<SeqRange>& drop);
-  void forget_durable(std::uint64_t durable_through);
   void forget_absent(std::uint64_t durable_through);
   Seq first_invisible(Seq next_seq, std::uint64_t durable_through);
 
@@ -145,8 +140,8 @@ class Backlog {
   Seq from_ = 0;                    // none of them is below
   ReadyRun tail_;                   // the last ones, also in memory
   ReadyRun behind_;                 // what no store has, all of it above what the queue has
-  std::deque<Mark> marks_;          // first position of each batch that is not durable
-  std::deque<Piece> pieces_;        // on their way to the store
+  OpenBatches open_;
+  std::vector<Piece> pieces_;  // on their way to the store
   AbsentPositions absent_;
   bool sweeping_ = false;
   Expiry* expiry_ = nullptr;

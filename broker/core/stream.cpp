@@ -65,22 +65,21 @@ void Stream::publish(MessagePtr message, Outlet& outlet) {
 
 void Stream::note_batch(Seq seq, Outlet& outlet) {
   if (residents_ == nullptr || outlet.current_batch() <= outlet.durable_through()) return;
-  if (marks_.empty() || marks_.back().batch != outlet.current_batch())
-    marks_.push_back({outlet.current_batch(), seq});
+  open_.add(outlet.current_batch(), seq);
   if (!std::exchange(is_waiting_, true)) residents_->waiting.push_back(entry_.id);
 }
 
 // True if there is more than before.
 bool Stream::note_durable(const Outlet& outlet) {
-  while (!marks_.empty() && marks_.front().batch <= outlet.durable_through()) marks_.pop_front();
-  const Seq now = marks_.empty() ? next_seq_ - 1 : marks_.front().first - 1;
+  open_.forget(outlet.durable_through());
+  const Seq now = open_.empty() ? next_seq_ - 1 : open_.first() - 1;
   return std::exchange(durable_to_, now) < now;
 }
 
 void Stream::store_moved(Outlet& outlet) {
   is_waiting_ = false;
   const bool more = note_durable(outlet);
-  if (!marks_.empty()) {
+  if (!open_.empty()) {
     is_waiting_ = true;
     residents_->waiting.push_back(entry_.id);
   }

@@ -21,6 +21,7 @@
 
 #include "broker/core/arguments.hpp"
 #include "broker/core/info.hpp"
+#include "broker/core/open_batches.hpp"
 #include "broker/core/outlet.hpp"
 #include "broker/core/residents.hpp"
 #include "broker/core/stream_index.hpp"
@@ -79,11 +80,6 @@ class Stream {
   bool evict();
 
  private:
-  struct Mark {
-    std::uint64_t batch = 0;
-    Seq first = 0;
-  };
-
   StoreId stored_id() const { return store_id(entry_.id); }
   void note_batch(Seq seq, Outlet& outlet);
   bool note_durable(const Outlet& outlet);
@@ -132,8 +128,8 @@ class Stream {
   Seq next_seq_ = 1;
   Seq durable_to_ = 0;
   std::uint64_t last_bytes_ = 0;  // content_size of the last message
-  std::deque<Mark> marks_;        // first position of each batch that is not durable
-  bool is_waiting_ = false;       // for more to be durable
+  OpenBatches open_;
+  bool is_waiting_ = false;  // for more to be durable
   StreamIndex index_;
   StreamTail tail_;
   StreamPages pages_;
