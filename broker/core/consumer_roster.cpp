@@ -4,12 +4,13 @@
 namespace harrier::broker {
 
 QueueConsumer& ConsumerRoster::add_slot() {
-  if (free_slots_.empty()) {
-    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
+  std::vector<std::uint32_t>& free_slots = directory().free_slots;
+  if (free_slots.empty()) {
+    free_slots.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.emplace_back();
   }
-  const std::uint32_t slot = free_slots_.back();
-  free_slots_.pop_back();
+  const std::uint32_t slot = free_slots.back();
+  free_slots.pop_back();
   slots_[slot] = std::make_unique<QueueConsumer>();
   slots_[slot]->slot = slot;
   return *slots_[slot];
@@ -26,7 +27,7 @@ QueueConsumer& ConsumerRoster::add(const Consume& request) {
   consumer.gated = request.gated;
   consumer.timeout_ms = request.timeout_ms;
   if (consumer.gated) ++gated_;
-  consumers_.emplace(consumer.ref, consumer.slot);
+  directory_->consumers.emplace(consumer.ref, consumer.slot);
   ++count_;
   exclusive_ = request.exclusive;
   choose_active();
@@ -35,7 +36,7 @@ QueueConsumer& ConsumerRoster::add(const Consume& request) {
 }
 
 QueueConsumer& ConsumerRoster::getter(const ChannelRef& channel) {
-  const auto [at, fresh] = getters_.try_emplace(channel, 0);
+  const auto [at, fresh] = directory().getters.try_emplace(channel, 0);
   if (fresh) {
     QueueConsumer& getter = add_slot();
     getter.ref.channel = channel;
@@ -46,8 +47,9 @@ QueueConsumer& ConsumerRoster::getter(const ChannelRef& channel) {
 }
 
 QueueConsumer* ConsumerRoster::find(const ConsumerRef& ref) {
-  const auto at = consumers_.find(ref);
-  return at == consumers_.end() ? nullptr : slots_[at->second].get();
+  if (!directory_) return nullptr;
+  const auto at = directory_->consumers.find(ref);
+  return at == directory_->consumers.end() ? nullptr : slots_[at->second].get();
 }
 
 void ConsumerRoster::leave(QueueConsumer& consumer) {
@@ -55,17 +57,17 @@ void ConsumerRoster::leave(QueueConsumer& consumer) {
   consumer.cancelled = true;
   if (consumer.gated) --gated_;
   if (consumer.exclusive) exclusive_ = false;
-  consumers_.erase(consumer.ref);
+  directory_->consumers.erase(consumer.ref);
   --count_;
   if (active_ == &consumer) active_ = nullptr;
   choose_active();
 }
 
 void ConsumerRoster::remove(QueueConsumer& consumer) {
-  if (consumer.getter) getters_.erase(consumer.ref.channel);
+  if (consumer.getter) directory_->getters.erase(consumer.ref.channel);
   const std::uint32_t slot = consumer.slot;
   slots_[slot].reset();
-  free_slots_.push_back(slot);
+  directory_->free_slots.push_back(slot);
 }
 
 void ConsumerRoster::set_gated(QueueConsumer& consumer, bool gated) {
@@ -125,7 +127,7 @@ QueueConsumer* ConsumerRoster::next() {
 // Highest priority, then oldest (C-462).
 QueueConsumer* ConsumerRoster::first_in_line() {
   QueueConsumer* first = nullptr;
-  for (const auto& [ref, slot] : consumers_) {
+  for (const auto& [ref, slot] : directory_->consumers) {
     QueueConsumer& each = *slots_[slot];
     if (first == nullptr || each.priority > first->priority ||
         (each.priority == first->priority && each.arrival < first->arrival))

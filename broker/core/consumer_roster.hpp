@@ -46,8 +46,9 @@ class ConsumerRoster {
   // basic.get's stand-in.
   QueueConsumer& getter(const ChannelRef& channel);
   std::optional<std::uint32_t> getter_slot(const ChannelRef& channel) const {
-    const auto at = getters_.find(channel);
-    return at == getters_.end() ? std::nullopt : std::optional(at->second);
+    if (!directory_) return std::nullopt;
+    const auto at = directory_->getters.find(channel);
+    return at == directory_->getters.end() ? std::nullopt : std::optional(at->second);
   }
   QueueConsumer* at(std::uint32_t slot) {
     return slot < slots_.size() ? slots_[slot].get() : nullptr;
@@ -115,7 +116,17 @@ class ConsumerRoster {
 
  private:
   using Available = std::list<QueueConsumer*>;
+  // By whom they belong to, with their slots: for what is not about messages.
+  struct Directory {
+    std::unordered_map<ConsumerRef, std::uint32_t> consumers;
+    std::unordered_map<ChannelRef, std::uint32_t> getters;
+    std::vector<std::uint32_t> free_slots;
+  };
 
+  Directory& directory() {
+    if (!directory_) directory_ = std::make_unique<Directory>();
+    return *directory_;
+  }
   QueueConsumer& add_slot();
   void unlist(QueueConsumer& consumer);
   QueueConsumer* first_able();
@@ -124,9 +135,7 @@ class ConsumerRoster {
 
   const UnsentLimits limits_;
   std::vector<std::unique_ptr<QueueConsumer>> slots_;
-  std::vector<std::uint32_t> free_slots_;
-  std::unordered_map<ConsumerRef, std::uint32_t> consumers_;
-  std::unordered_map<ChannelRef, std::uint32_t> getters_;
+  std::unique_ptr<Directory> directory_;                         // null: nobody has ever been here
   std::map<std::int64_t, Available, std::greater<>> available_;  // by priority, highest first
   std::uint64_t arrivals_ = 0;
   std::uint32_t count_ = 0;

@@ -299,7 +299,7 @@ class Queue {
   std::unique_ptr<DelayedMessages> delayed_;   // null: nothing has ever had to wait
   std::unique_ptr<DelayedExchange> exchange_;  // whose messages wait here; null: a common queue
   std::unique_ptr<RecentHistory> history_;     // an exchange's last messages are here; null: not so
-  std::optional<RetryDelay> retry_;            // none: what returns is ready at once
+  std::unique_ptr<RetryDelay> retry_;          // null: what returns is ready at once
   std::unique_ptr<DeadLetters> dead_letters_;  // null: what dies is dropped
   std::unique_ptr<LengthLimit> limit_;
   std::unique_ptr<BlockedPublishers> blocked_;  // null: has never blocked any

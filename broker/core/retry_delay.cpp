@@ -18,16 +18,17 @@ std::uint64_t mixed(std::uint64_t value) {  // splitmix64
 
 }  // namespace
 
-std::optional<RetryDelay> RetryDelay::of(const QueueSettings& settings) {
+std::unique_ptr<RetryDelay> RetryDelay::of(const QueueSettings& settings) {
   const DelayedRetry type = settings.delayed_retry.value_or(DelayedRetry::Disabled);
-  if (type == DelayedRetry::Disabled) return std::nullopt;
-  RetryDelay delay;
-  delay.type_ = type;
-  delay.strategy_ = settings.retry_strategy.value_or(RetryStrategy::Linear);
-  delay.min_ms_ = std::min(settings.delayed_retry_min_ms.value_or(kDefaultMinMs), kMillisecondsMax);
-  delay.max_ms_ =
+  if (type == DelayedRetry::Disabled) return nullptr;
+  auto delay = std::make_unique<RetryDelay>();
+  delay->type_ = type;
+  delay->strategy_ = settings.retry_strategy.value_or(RetryStrategy::Linear);
+  delay->min_ms_ =
+      std::min(settings.delayed_retry_min_ms.value_or(kDefaultMinMs), kMillisecondsMax);
+  delay->max_ms_ =
       std::min(settings.delayed_retry_max_ms.value_or(kMillisecondsMax), kMillisecondsMax);
-  delay.jitter_percent_ = settings.retry_jitter_percent.value_or(0);
+  delay->jitter_percent_ = settings.retry_jitter_percent.value_or(0);
   return delay;
 }
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 
 #include "broker/core/arguments.hpp"
 #include "broker/core/ids.hpp"
@@ -14,8 +14,8 @@ namespace harrier::broker {
 
 class RetryDelay {
  public:
-  // nullopt: nothing waits.
-  static std::optional<RetryDelay> of(const QueueSettings& settings);
+  // Null: nothing waits.
+  static std::unique_ptr<RetryDelay> of(const QueueSettings& settings);
 
   // `failed`: it was rejected, or who had it was lost; else it was given back.
   bool applies(bool failed) const {
