@@ -281,16 +281,15 @@ const Exchange& Registry::add_exchange(Exchange exchange) {
   return *node->definition;
 }
 
-void Registry::add_queue(QueueEntry queue) {
+QueueEntryPtr Registry::add_queue(QueueEntry queue) {
   HARRIER_CHECK(find_queue(queue.name) == nullptr && find_queue(queue.id) == nullptr);
   impl_->begin_change();
   if (queue.owner != 0) impl_->owned_queues.emplace(queue.owner, queue.id);
-  auto* node = new QueueNode;
-  auto ref = Ref<QueueNode>::adopt(node);
-  node->entry = std::move(queue);
-  impl_->data.queues_by_name.insert(ref);
-  if (!node->entry.hidden) ++impl_->queue_count;
-  impl_->data.queues.insert(std::move(ref));
+  auto entry = std::make_shared<const QueueEntry>(std::move(queue));
+  if (!entry->hidden) ++impl_->queue_count;
+  impl_->data.queues_by_name.insert(entry);
+  impl_->data.queues.insert(entry);
+  return entry;
 }
 
 bool Registry::set_alternate(std::string_view name, std::optional<std::string> alternate) {
@@ -309,19 +308,18 @@ bool Registry::set_dedup(std::string_view name, DedupRule rule) {
   return impl_->set(find_exchange(name), &Exchange::dedup, rule);
 }
 
-void Registry::set_arguments(std::string_view queue, protocol::Table arguments) {
-  const QueueEntry* entry = find_queue(queue);
-  HARRIER_CHECK(entry != nullptr);
+QueueEntryPtr Registry::set_arguments(std::string_view queue, protocol::Table arguments) {
+  const QueueEntry* known = find_queue(queue);
+  HARRIER_CHECK(known != nullptr);
+  QueueEntry changed = *known;
+  changed.arguments = std::move(arguments);
   impl_->begin_change();
-  const QueueId id = entry->id;
-  auto* node = new QueueNode;
-  auto ref = Ref<QueueNode>::adopt(node);
-  node->entry = *entry;
-  node->entry.arguments = std::move(arguments);
-  impl_->data.queues_by_name.erase(node->entry.name);
-  impl_->data.queues_by_name.insert(ref);
-  impl_->data.queues.erase(id);
-  impl_->data.queues.insert(std::move(ref));
+  const auto entry = std::make_shared<const QueueEntry>(std::move(changed));
+  impl_->data.queues_by_name.erase(entry->name);
+  impl_->data.queues_by_name.insert(entry);
+  impl_->data.queues.erase(entry->id);
+  impl_->data.queues.insert(entry);
+  return entry;
 }
 
 Removed Registry::remove_exchange(std::string_view name) {
@@ -415,7 +413,7 @@ void Registry::for_each_exchange(const std::function<void(const Exchange&)>& vis
 
 void Registry::for_each_queue(const std::function<void(const QueueEntry&)>& visit) const {
   std::vector<const QueueEntry*> all;
-  impl_->data.queues.for_each([&all](const Ref<QueueNode>& node) { all.push_back(&node->entry); });
+  impl_->data.queues.for_each([&all](const QueueEntryPtr& entry) { all.push_back(entry.get()); });
   std::sort(all.begin(), all.end(), [](auto* a, auto* b) { return a->id < b->id; });
   for (const QueueEntry* queue : all) visit(*queue);
 }

@@ -48,14 +48,14 @@ class Registry {
   // Preconditions: the name is free. Ids are given by the registry for exchanges, by the caller for
   // queues. Throws AmqpError 406 for arguments that the exchange's type refuses.
   const Exchange& add_exchange(Exchange exchange);
-  void add_queue(QueueEntry queue);
+  QueueEntryPtr add_queue(QueueEntry queue);
 
   // Where what nobody takes goes from now on (C-200). Preconditions: the name exists. True if that
   // changes anything.
   bool set_alternate(std::string_view exchange, std::optional<std::string> alternate);
 
   // What the queue has been declared with, from now on. Preconditions: the name exists.
-  void set_arguments(std::string_view queue, protocol::Table arguments);
+  QueueEntryPtr set_arguments(std::string_view queue, protocol::Table arguments);
   // The same as set_alternate() for what is deduplicated.
   bool set_dedup(std::string_view exchange, DedupRule rule);
   // Where messages wait that ask for it; 0: they do not any more. The same preconditions and

@@ -110,13 +110,13 @@ const ExchangeNode* TopologyData::find_exchange(ExchangeId id) const {
 }
 
 const QueueEntry* TopologyData::find_queue(std::string_view name) const {
-  const Ref<QueueNode>* found = queues_by_name.find(name);
-  return found == nullptr ? nullptr : &(*found)->entry;
+  const QueueEntryPtr* found = queues_by_name.find(name);
+  return found == nullptr ? nullptr : found->get();
 }
 
 const QueueEntry* TopologyData::find_queue(QueueId id) const {
-  const Ref<QueueNode>* found = queues.find(id);
-  return found == nullptr ? nullptr : &(*found)->entry;
+  const QueueEntryPtr* found = queues.find(id);
+  return found == nullptr ? nullptr : found->get();
 }
 
 Topology::Topology(std::shared_ptr<const TopologyData> data) : data_(std::move(data)) {}

@@ -72,6 +72,8 @@ struct QueueEntry {
   std::uint64_t owner = 0;  // connection that holds it exclusively; 0 = not exclusive
   protocol::Table arguments;
 };
+// Held once: by all snapshots that have it, and by the queue.
+using QueueEntryPtr = std::shared_ptr<const QueueEntry>;
 
 struct Binding {
   std::string source;

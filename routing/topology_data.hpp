@@ -40,16 +40,7 @@ struct ExchangeNode : RefCounted {
   Matcher matcher;
 };
 
-struct QueueNode : RefCounted {
-  static void destroy(QueueNode* node) { delete node; }
-  QueueEntry entry;
-};
-
-template <class Node>
-struct ByIdTraits;
-
-template <>
-struct ByIdTraits<ExchangeNode> {
+struct ExchangeIdTraits {
   using Entry = Ref<ExchangeNode>;
   using Key = ExchangeId;
   static std::uint64_t hash(Key key) { return hash_id(static_cast<std::uint64_t>(key)); }
@@ -57,12 +48,11 @@ struct ByIdTraits<ExchangeNode> {
   static bool equal(Key a, Key b) { return a == b; }
 };
 
-template <>
-struct ByIdTraits<QueueNode> {
-  using Entry = Ref<QueueNode>;
+struct QueueIdTraits {
+  using Entry = QueueEntryPtr;
   using Key = QueueId;
   static std::uint64_t hash(Key key) { return hash_id(static_cast<std::uint64_t>(key)); }
-  static Key key(const Entry& entry) { return entry->entry.id; }
+  static Key key(const Entry& entry) { return entry->id; }
   static bool equal(Key a, Key b) { return a == b; }
 };
 
@@ -75,10 +65,10 @@ struct ExchangeNameTraits {
 };
 
 struct QueueNameTraits {
-  using Entry = Ref<QueueNode>;
+  using Entry = QueueEntryPtr;
   using Key = std::string_view;
   static std::uint64_t hash(Key key) { return hash_text(key); }
-  static Key key(const Entry& entry) { return entry->entry.name; }
+  static Key key(const Entry& entry) { return entry->name; }
   static bool equal(Key a, Key b) { return a == b; }
 };
 
@@ -92,9 +82,9 @@ class TopologyData {
   std::uint64_t registry = 0;  // tells the registries of one process apart: ids are theirs alone
   std::uint64_t version = 0;
   PersistentMap<ExchangeNameTraits> exchanges_by_name;
-  PersistentMap<ByIdTraits<ExchangeNode>> exchanges;
+  PersistentMap<ExchangeIdTraits> exchanges;
   PersistentMap<QueueNameTraits> queues_by_name;
-  PersistentMap<ByIdTraits<QueueNode>> queues;
+  PersistentMap<QueueIdTraits> queues;
 };
 
 }  // namespace harrier::routing

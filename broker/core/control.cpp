@@ -183,11 +183,11 @@ Control::Result Control::handle(Vhost& vhost, DeclareQueue& change) {
   wanted.id = new_queue_id(change.preferred);
   wanted.arguments = stored_queue_arguments(wanted.arguments);
   if (wanted.durable) engine_.record(define(vhost.name, wanted));
-  vhost.registry.add_queue(wanted);
+  const routing::QueueEntryPtr queue = vhost.registry.add_queue(std::move(wanted));
   vhost.changed = true;
-  engine_.send_first(shard_of(wanted.id, engine_.shards()),
-                     CreateQueue{vhost.name, wanted, match(vhost, wanted)});
-  return QueueDeclared{wanted.id, wanted.name, true};
+  engine_.send_first(shard_of(queue->id, engine_.shards()),
+                     CreateQueue{vhost.name, queue, match(vhost, *queue)});
+  return QueueDeclared{queue->id, queue->name, true};
 }
 
 // The queue lives on with what the declaration says.
@@ -196,14 +196,13 @@ Control::Result Control::adopt(Vhost& vhost, const routing::QueueEntry& existing
   check_adoption(existing, vhost.name, change.queue.durable, change.queue.auto_delete,
                  change.queue.arguments);
   if (change.unfit) return *change.unfit;
-  routing::QueueEntry now = existing;
-  now.arguments = stored_queue_arguments(change.queue.arguments);
-  vhost.registry.set_arguments(now.name, now.arguments);
+  const routing::QueueEntryPtr now =
+      vhost.registry.set_arguments(existing.name, stored_queue_arguments(change.queue.arguments));
   vhost.changed = true;
-  if (now.durable) engine_.record(define(vhost.name, now));
-  engine_.send(shard_of(now.id, engine_.shards()),
-               ApplyPolicy{now.id, vhost.queue_policies.at(now.id), now.arguments});
-  return QueueDeclared{now.id, now.name, false};
+  if (now->durable) engine_.record(define(vhost.name, *now));
+  engine_.send(shard_of(now->id, engine_.shards()),
+               ApplyPolicy{now->id, vhost.queue_policies.at(now->id), now});
+  return QueueDeclared{now->id, now->name, false};
 }
 
 Control::Result Control::handle(Vhost& vhost, Bind& change) {

@@ -34,9 +34,10 @@ QueueId Control::own_queue(Vhost& vhost, const std::string& exchange, const std:
   made.id = new_queue_id(static_cast<ShardId>(own_queues_made_++ % engine_.shards()));
   made.arguments = stored_queue_arguments(arguments);
   if (made.durable) engine_.record(define(vhost.name, made));
-  vhost.registry.add_queue(made);
-  engine_.send_first(shard_of(made.id, engine_.shards()), CreateQueue{vhost.name, made, nullptr});
-  return made.id;
+  const routing::QueueEntryPtr queue = vhost.registry.add_queue(std::move(made));
+  engine_.send_first(shard_of(queue->id, engine_.shards()),
+                     CreateQueue{vhost.name, queue, nullptr});
+  return queue->id;
 }
 
 void Control::begin_delays(Vhost& vhost, const std::string& exchange) {

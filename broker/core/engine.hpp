@@ -81,7 +81,7 @@ class Engine final : public Outlet {
   Session& open_connection(const Peer& peer);
   Session* find_session(ConnectionId id);
   void handle(ShardMessage message, ShardId from);
-  Queue& add_queue(routing::QueueEntry entry, std::string vhost);
+  Queue& add_queue(routing::QueueEntryPtr entry, std::string vhost);
   void tick();                   // timers that are due at now()
   Millis next_deadline() const;  // or a value far away
   // Finishes the turn: deferred work, confirms, definitions. Afterwards outboxes and dirty sessions

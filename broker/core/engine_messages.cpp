@@ -177,8 +177,8 @@ void Engine::on(ReleaseChannel& m, ShardId) {
   }
 }
 
-Queue& Engine::add_queue(routing::QueueEntry entry, std::string vhost) {
-  const QueueId id = entry.id;
+Queue& Engine::add_queue(routing::QueueEntryPtr entry, std::string vhost) {
+  const QueueId id = entry->id;
   auto queue =
       std::make_unique<Queue>(std::move(entry), std::move(vhost), options_.unsent, residents());
   return *queues_.emplace(id, std::move(queue)).first->second;
@@ -292,7 +292,7 @@ void Engine::on(NewUsers& m, ShardId) {
 void Engine::on(ApplyPolicy& m, ShardId) {
   Queue* const queue = find_queue(m.queue);
   if (queue == nullptr) return;
-  if (m.arguments) queue->set_arguments(*std::move(m.arguments));
+  if (m.declared) queue->set_entry(std::move(m.declared));
   queue->set_policy(std::move(m.policy), *this);
 }
 

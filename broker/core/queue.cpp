@@ -11,17 +11,19 @@ namespace harrier::broker {
 
 using protocol::ReplyCode;
 
-Queue::Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
+Queue::Queue(routing::QueueEntryPtr entry, std::string vhost, UnsentLimits limits,
              Residents* residents)
     : entry_(std::move(entry)),
+      id_(entry_->id),
       vhost_(std::move(vhost)),
-      main_(entry_.id, 0, entry_.durable, residents != nullptr),
+      main_(id_, 0, entry_->durable, residents != nullptr),
       residents_(residents),
-      roster_(limits) {
-  if (is_history_queue(entry_.name)) history_ = std::make_unique<RecentHistory>(main_);
-  if (is_delayed_queue(entry_.name))
-    exchange_ = std::make_unique<DelayedExchange>(vhost_, entry_.name, delayed());
-  const QueueSettings settings = read_queue_settings(entry_.arguments.view());
+      roster_(limits),
+      durable_(entry_->durable) {
+  if (is_history_queue(entry_->name)) history_ = std::make_unique<RecentHistory>(main_);
+  if (is_delayed_queue(entry_->name))
+    exchange_ = std::make_unique<DelayedExchange>(vhost_, entry_->name, delayed());
+  const QueueSettings settings = read_queue_settings(entry_->arguments.view());
   if (settings.type == QueueType::Stream)
     stream_ = std::make_unique<Stream>(entry_, vhost_, limits, residents_);
   apply(settings);
@@ -35,9 +37,9 @@ Queue::~Queue() {
 
 QueueInfo Queue::info() const {
   QueueInfo info;
-  info.id = entry_.id;
+  info.id = id_;
   info.vhost = vhost_;
-  info.name = entry_.name;
+  info.name = entry_->name;
   info.messages_ready = ready_count();
   if (delayed_) {
     info.messages_delayed = delayed_->count();
@@ -58,7 +60,7 @@ QueueInfo Queue::info() const {
     info.operator_policy = policy_->operator_policy;
     info.effective_policy = policy_->definition;
   }
-  info.effective_arguments = effective_arguments(entry_.arguments, policy_.get());
+  info.effective_arguments = effective_arguments(entry_->arguments, policy_.get());
   roster_.for_each([&](const QueueConsumer& consumer) {
     info.messages_unacknowledged += consumer.unsettled.size();
   });
@@ -79,7 +81,7 @@ Queue::Taken Queue::publish(MessagePtr message, Outlet& outlet, bool dead_letter
     return Taken::Stored;
   }
   if (exchange_) {
-    if (deduplicates) dedup_->accept(entry_.durable, outlet);
+    if (deduplicates) dedup_->accept(durable_, outlet);
     return delay(std::move(message), outlet);
   }
   if (limit_ && !dead_letter && limit_->refuses(ready_count())) return refuse(message, outlet);
@@ -161,7 +163,7 @@ std::optional<GetResult> Queue::get(const Get& get, Outlet& outlet) {
 
 GetResult Queue::take_for(const Get& get, Outlet& outlet) {
   GetResult result;
-  result.queue = entry_.id;
+  result.queue = id_;
   Lane* lane = nullptr;
   std::optional<Ready> taken = take_for_getter(get, lane, outlet);
   if (!taken) return result;
@@ -193,7 +195,7 @@ std::optional<Refused> Queue::consume(const Consume& request) {
   if (stream_) return stream_->consume(request);
   if (roster_.refuses(request.exclusive)) {
     return Refused{ReplyCode::AccessRefused,
-                   "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
+                   "queue '" + entry_->name + "' in vhost '" + vhost_ + "' in exclusive use"};
   }
   QueueConsumer& consumer = roster_.add(request);
   if (timeout_ms_ != kNeverDue || consumer.timeout_ms != kNeverDue) set_clock(consumer, 0);
@@ -277,7 +279,7 @@ void Queue::hand_over(Lane& lane, QueueConsumer& consumer, Ready ready, Outlet& 
   }
   if (caps_) caps_->handed_out(consumer.no_ack);
   if (groups_) groups_->handed_out(*ready.message, consumer.no_ack);
-  outlet.deliver({consumer.ref, entry_.id, ready.seq, consumer.slot, redelivered(ready), false,
+  outlet.deliver({consumer.ref, id_, ready.seq, consumer.slot, redelivered(ready), false,
                   ready.returns, std::move(ready.message)});
 }
 
@@ -331,7 +333,7 @@ bool Queue::release(const ChannelRef& channel, Outlet& outlet) {
 }
 
 std::optional<Refused> Queue::may_delete(bool if_unused, bool if_empty) const {
-  const std::string subject = "queue '" + entry_.name + "' in vhost '" + vhost_ + "' ";
+  const std::string subject = "queue '" + entry_->name + "' in vhost '" + vhost_ + "' ";
   if (if_empty && (ready_count() > 0 || (delayed_ && delayed_->count() > 0)))
     return Refused{ReplyCode::PreconditionFailed, subject + "not empty"};
   if (if_unused && consumer_count() > 0)
@@ -350,15 +352,15 @@ void Queue::cancel_all(Outlet& outlet) {
 void Queue::close(Outlet& outlet) {
   for (const Get& get : std::exchange(waiting_gets_, {}))
     outlet.notify(get.reply.connection, Reply{get.reply, QueueMissing{}});
-  outlet.wake_at(entry_.id, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
+  outlet.wake_at(id_, std::exchange(alarm_ms_, kNeverDue), kNeverDue);
   if (stream_) stream_->close(outlet);
-  if (noted_expiring_) outlet.record(forget_expiring(entry_.id));
+  if (noted_expiring_) outlet.record(forget_expiring(id_));
   if (dedup_) dedup_->close(outlet);
   if (blocked_) blocked_->release(outlet);
   if (delayed_) delayed_->close(outlet);
   if (history_) history_->close(outlet);
   for_each_lane([&](Lane& lane) {
-    if (entry_.durable) outlet.record(persistence::DropQueue{lane.part});
+    if (durable_) outlet.record(persistence::DropQueue{lane.part});
     if (lane.backlog.has_paged_out()) outlet.drop_paged(lane.part, 0, next_seq_ - 1);
   });
 }

@@ -40,7 +40,7 @@ class Stream;
 class Queue {
  public:
   // Without `residents` everything stays in memory.
-  Queue(routing::QueueEntry entry, std::string vhost, UnsentLimits limits,
+  Queue(routing::QueueEntryPtr entry, std::string vhost, UnsentLimits limits,
         Residents* residents = nullptr);
   ~Queue();
   Queue(const Queue&) = delete;
@@ -59,7 +59,7 @@ class Queue {
   // is of no meaning.
   bool restore_stream_offset(std::string tag, const persistence::Bytes& value);
 
-  const routing::QueueEntry& entry() const { return entry_; }
+  const routing::QueueEntry& entry() const { return *entry_; }
   const std::string& vhost() const { return vhost_; }
   std::uint32_t ready_count() const {
     if (stream_) return stream_count();
@@ -71,7 +71,7 @@ class Queue {
   // and the queue's own arguments make together.
   void set_policy(EffectivePolicyPtr policy, Outlet& outlet);
   // What it was declared with, from now on; set_policy() comes next.
-  void set_arguments(protocol::Table arguments) { entry_.arguments = std::move(arguments); }
+  void set_entry(routing::QueueEntryPtr entry) { entry_ = std::move(entry); }
 
   enum class Taken : std::uint8_t {
     InMemory,
@@ -280,14 +280,13 @@ class Queue {
   bool looks_ahead_for(const Get& get, const Outlet& outlet);
   void account();
   // Persistent in a durable queue; all else is gone after a restart (C-228).
-  bool is_stored(const MessagePtr& message) const {
-    return entry_.durable && message->persistent();
-  }
+  bool is_stored(const MessagePtr& message) const { return main_.backlog.is_stored(*message); }
   bool due_for_deletion() const {
-    return entry_.auto_delete && roster_.had_any() && roster_.count() == 0;
+    return entry_->auto_delete && roster_.had_any() && roster_.count() == 0;
   }
 
-  routing::QueueEntry entry_;
+  routing::QueueEntryPtr entry_;
+  const QueueId id_;  // the entry's, here for each message
   std::string vhost_;
   EffectivePolicyPtr policy_;
   Seq next_seq_ = 1;
@@ -304,14 +303,12 @@ class Queue {
   std::unique_ptr<LengthLimit> limit_;
   std::unique_ptr<BlockedPublishers> blocked_;  // null: has never blocked any
   std::unique_ptr<Deduplication> dedup_;        // null: nothing here was ever deduplicated
-  bool expires_ = false;                        // something here has, or has had, a time to live
   std::optional<Millis> ttl_ms_;
   Seq arriving_ = 0;  // being published: not expired before consumers were asked
   std::uint32_t delivery_limit_ = kUnlimited;  // returns beyond it are the last (C-472)
   Millis lease_ms_ = kNeverDue;                // x-expires
   Millis used_at_ms_ = 0;
   Millis alarm_ms_ = kNeverDue;  // when it is woken; an early one does no harm
-  bool noted_expiring_ = false;  // the store knows that messages have a time to live of their own
   std::vector<Get> waiting_gets_;
   Residents* const residents_;
   std::uint64_t accounted_bytes_ = 0;  // our share of the residents
@@ -325,6 +322,9 @@ class Queue {
   Millis late_ms_ = kNeverDue;     // when the next delivery may be late
   bool has_clocks_ = false;        // a consumer may be late
   bool had_late_ = false;          // one was: settlements are not believed unseen
+  const bool durable_;             // the entry's, as id_ is
+  bool expires_ = false;           // something here has, or has had, a time to live
+  bool noted_expiring_ = false;    // the store knows that messages have one of their own
   bool used_ = false;
   bool is_waiting_ = false;
 };

@@ -13,9 +13,9 @@ DelayedMessages& Queue::delayed() {
     const auto window =
         residents_ == nullptr ? std::nullopt : std::optional(residents_->window_bytes);
     // What an exchange delays waits long, and however many there are they cost no memory.
-    const auto keeps = is_delayed_queue(entry_.name) ? DelayedMessages::Keeps::All
-                                                     : DelayedMessages::Keeps::Persistent;
-    delayed_ = std::make_unique<DelayedMessages>(entry_.id, entry_.durable, keeps, window);
+    const auto keeps = is_delayed_queue(entry_->name) ? DelayedMessages::Keeps::All
+                                                      : DelayedMessages::Keeps::Persistent;
+    delayed_ = std::make_unique<DelayedMessages>(id_, durable_, keeps, window);
   }
   return *delayed_;
 }
@@ -41,7 +41,7 @@ void Queue::release_delayed(Outlet& outlet) {
     outlet.fetch(delayed_->part(), *request);
   } else if (!more && delayed_->awaits_durable(outlet) && !is_waiting_) {
     is_waiting_ = true;
-    residents_->waiting.push_back(entry_.id);
+    residents_->waiting.push_back(id_);
   }
 }
 

@@ -27,7 +27,7 @@ void Queue::copy_settled(std::uint32_t handover, Outlet& outlet) {
 void Queue::serve_history(Outlet& outlet) {
   if (history_->serve(next_seq_, outlet) && !is_waiting_) {
     is_waiting_ = true;
-    residents_->waiting.push_back(entry_.id);
+    residents_->waiting.push_back(id_);
   }
   wake_for_history(outlet);
 }
@@ -35,7 +35,7 @@ void Queue::serve_history(Outlet& outlet) {
 void Queue::wake_for_history(Outlet& outlet) {
   if (!history_->wants_turn()) return;
   const Millis now = outlet.unix_ms();
-  if (now < alarm_ms_) outlet.wake_at(entry_.id, std::exchange(alarm_ms_, now), now);
+  if (now < alarm_ms_) outlet.wake_at(id_, std::exchange(alarm_ms_, now), now);
 }
 
 }  // namespace harrier::broker

@@ -19,8 +19,7 @@ Lane& Queue::upper_lane(std::uint8_t level) {
   if (!levels_) levels_ = std::make_unique<Levels>(main_);
   groups_.reset();  // from before a restart, when there were none
   if (Lane* const known = levels_->find(level)) return *known;
-  Lane& lane =
-      levels_->add(std::make_unique<Lane>(entry_.id, level, entry_.durable, residents_ != nullptr));
+  Lane& lane = levels_->add(std::make_unique<Lane>(id_, level, durable_, residents_ != nullptr));
   if (expires_) lane.begin_expiry(ttl_ms_);
   return lane;
 }

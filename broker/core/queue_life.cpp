@@ -29,7 +29,7 @@ void Queue::apply(const QueueSettings& settings) {
   dead_letters_.reset();
   if (settings.dead_letter_exchange) {
     dead_letters_ = std::make_unique<DeadLetters>(
-        vhost_, entry_.name, *settings.dead_letter_exchange, settings.dead_letter_routing_key);
+        vhost_, entry_->name, *settings.dead_letter_exchange, settings.dead_letter_routing_key);
   }
   limit_.reset();
   if (settings.max_length || settings.max_length_bytes) {
@@ -38,7 +38,7 @@ void Queue::apply(const QueueSettings& settings) {
     limit_->restore(content_bytes(), next_seq_ - 1);
   }
   if (limit_ && limit_->may_block() && !blocked_)
-    blocked_ = std::make_unique<BlockedPublishers>(entry_.id);
+    blocked_ = std::make_unique<BlockedPublishers>(id_);
   ttl_ms_ = settings.message_ttl_ms;
   if (ttl_ms_ || expires_) begin_expiry();
   const std::int64_t deliveries = settings.delivery_limit.value_or(
@@ -53,7 +53,7 @@ void Queue::apply(const QueueSettings& settings) {
 }
 
 Deduplication& Queue::dedup() {
-  if (!dedup_) dedup_ = std::make_unique<Deduplication>(entry_.id);
+  if (!dedup_) dedup_ = std::make_unique<Deduplication>(id_);
   return *dedup_;
 }
 
@@ -179,7 +179,7 @@ bool Queue::expires(const protocol::Message& message) {
 // So that a restarted broker knows that it has to look through what the queue holds.
 void Queue::note_expiring(Outlet& outlet) {
   if (std::exchange(noted_expiring_, true)) return;
-  outlet.record(define_expiring(entry_.id));
+  outlet.record(define_expiring(id_));
 }
 
 void Queue::restore_expiring() {
@@ -220,20 +220,20 @@ void Queue::swept(Lane& lane, Fetched& page, Outlet& outlet) {
 
 void Queue::set_policy(EffectivePolicyPtr policy, Outlet& outlet) {
   policy_ = std::move(policy);
-  apply(read_queue_settings(effective_arguments(entry_.arguments, policy_.get()).view()));
+  apply(read_queue_settings(effective_arguments(entry_->arguments, policy_.get()).view()));
   if (timeout_ms_ != kNeverDue || has_clocks_)
     roster_.for_each([&](QueueConsumer& each) { set_clock(each, outlet.unix_ms()); });
   if (dedup_) dedup_->trim(outlet);
   if (blocked_) release_publishers(outlet);
   used_at_ms_ = 0;  // a lease begins now
-  outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
+  outlet.wake_at(id_, std::exchange(alarm_ms_, 0), 0);
 }
 
 // ---- time ----
 
 void Queue::start(Outlet& outlet) {
   if (dedup_) dedup_->trim(outlet);
-  if (is_timed() || stream_) outlet.wake_at(entry_.id, std::exchange(alarm_ms_, 0), 0);
+  if (is_timed() || stream_) outlet.wake_at(id_, std::exchange(alarm_ms_, 0), 0);
 }
 
 void Queue::touch(Outlet& outlet) {
@@ -298,7 +298,7 @@ void Queue::set_alarm(Outlet& outlet) {
   if (delayed_ && delayed_->next_due() < std::min(next, alarm_ms_) && takes_delayed())
     next = delayed_->next_due();
   if (next >= alarm_ms_) return;
-  outlet.wake_at(entry_.id, std::exchange(alarm_ms_, next), next);
+  outlet.wake_at(id_, std::exchange(alarm_ms_, next), next);
 }
 
 }  // namespace harrier::broker

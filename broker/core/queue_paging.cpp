@@ -142,7 +142,7 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
     outlet.fetch(lane.part, *request);
   } else if (!is_waiting_) {
     is_waiting_ = true;
-    residents_->waiting.push_back(entry_.id);
+    residents_->waiting.push_back(id_);
   }
   return false;
 }
@@ -271,19 +271,19 @@ void Queue::paged_out(const PagedOut& piece, Outlet& outlet) {
 // Keeps the shard's sums and lists true.
 void Queue::account() {
   if (residents_ == nullptr) return;
-  if (levels_ && entry_.durable) trim_levels();
+  if (levels_ && durable_) trim_levels();
   const std::uint64_t fresh = levels_ ? levels_->fresh_bytes() : main_.ready.fresh().bytes();
   const std::uint64_t held = levels_ ? levels_->resident_bytes() : main_.resident_bytes();
-  std::uint64_t resident = entry_.durable ? held : 0;
+  std::uint64_t resident = durable_ ? held : 0;
   const bool beyond_window = fresh > residents_->window_bytes && fresh > resident;
   if (delayed_) resident += delayed_->spare_bytes();
   residents_->bytes += resident - accounted_bytes_;
   accounted_bytes_ = resident;
   if (resident > 0 && !holder_)
-    holder_ = residents_->holders.insert(residents_->holders.end(), entry_.id);
+    holder_ = residents_->holders.insert(residents_->holders.end(), id_);
   if (unstored_) return;
   if (beyond_window || (levels_ ? levels_->any_behind() : !main_.backlog.behind().empty()))
-    unstored_ = residents_->unstored.insert(residents_->unstored.end(), entry_.id);
+    unstored_ = residents_->unstored.insert(residents_->unstored.end(), id_);
 }
 
 }  // namespace harrier::broker

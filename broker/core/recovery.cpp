@@ -254,11 +254,10 @@ class Restoration {
     entry.auto_delete = decoded->auto_delete;
     entry.arguments = std::move(decoded->arguments);
     entry.hidden = is_hidden_queue(entry.name);
-    registry.add_queue(entry);
     ids_below_ = std::max(ids_below_, static_cast<std::uint64_t>(entry.id) + 1);
     ++result_.counts.queues;
-    Queue& queue =
-        engines_[shard_of(entry.id, shards_)]->add_queue(std::move(entry), definition.vhost);
+    Queue& queue = engines_[shard_of(entry.id, shards_)]->add_queue(
+        registry.add_queue(std::move(entry)), definition.vhost);
     restored_.emplace(queue.entry().id, &queue);
     const auto held = held_.find(queue.entry().id);
     if (held == held_.end()) return;  // has never had a stored message

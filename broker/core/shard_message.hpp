@@ -308,15 +308,14 @@ struct TopologySeen {
 // Always in the mailbox of its shard before any shard sees a topology that names the queue.
 struct CreateQueue {
   std::string vhost;
-  routing::QueueEntry queue;
+  routing::QueueEntryPtr queue;
   EffectivePolicyPtr policy{};
 };
-// What operators want of the queue from now on; null: nothing. With arguments: those are its own
-// from now on.
+// What operators want of the queue from now on; null: nothing.
 struct ApplyPolicy {
   QueueId queue{};
   EffectivePolicyPtr policy;
-  std::optional<protocol::Table> arguments{};
+  routing::QueueEntryPtr declared{};  // as what, from now on; null: as before
 };
 struct DropQueue {
   std::uint64_t deletion = 0;

@@ -17,7 +17,7 @@ constexpr std::uint64_t kPageBytesMax = 256 * 1024;
 
 }  // namespace
 
-Stream::Stream(const routing::QueueEntry& entry, const std::string& vhost, UnsentLimits limits,
+Stream::Stream(const routing::QueueEntryPtr& entry, const std::string& vhost, UnsentLimits limits,
                Residents* residents)
     : entry_(entry), vhost_(vhost), limits_(limits), residents_(residents) {}
 
@@ -66,7 +66,7 @@ void Stream::publish(MessagePtr message, Outlet& outlet) {
 void Stream::note_batch(Seq seq, Outlet& outlet) {
   if (residents_ == nullptr || outlet.current_batch() <= outlet.durable_through()) return;
   open_.add(outlet.current_batch(), seq);
-  if (!std::exchange(is_waiting_, true)) residents_->waiting.push_back(entry_.id);
+  if (!std::exchange(is_waiting_, true)) residents_->waiting.push_back(entry_->id);
 }
 
 // True if there is more than before.
@@ -81,7 +81,7 @@ void Stream::store_moved(Outlet& outlet) {
   const bool more = note_durable(outlet);
   if (!open_.empty()) {
     is_waiting_ = true;
-    residents_->waiting.push_back(entry_.id);
+    residents_->waiting.push_back(entry_->id);
   }
   if (!more) return;
   if (limited()) retain(outlet);
@@ -121,7 +121,7 @@ void Stream::account() {
   residents_->bytes += resident - accounted_bytes_;
   accounted_bytes_ = resident;
   if (resident > 0 && !holder_)
-    holder_ = residents_->holders.insert(residents_->holders.end(), entry_.id);
+    holder_ = residents_->holders.insert(residents_->holders.end(), entry_->id);
 }
 
 bool Stream::evict() {

@@ -35,7 +35,7 @@ namespace harrier::broker {
 class Stream {
  public:
   // Without `residents` there is no store: everything stays in memory and counts as durable.
-  Stream(const routing::QueueEntry& entry, const std::string& vhost, UnsentLimits limits,
+  Stream(const routing::QueueEntryPtr& entry, const std::string& vhost, UnsentLimits limits,
          Residents* residents);
   ~Stream();
   Stream(const Stream&) = delete;
@@ -65,7 +65,7 @@ class Stream {
   void deliver(Outlet& outlet);
   void release(const ChannelRef& channel);
   void cancel_all(Outlet& outlet);
-  void close(Outlet& outlet) { offsets_.forget_all(entry_.id, outlet); }
+  void close(Outlet& outlet) { offsets_.forget_all(entry_->id, outlet); }
 
   // ---- retention: stream_retention.cpp ----
   bool ages() const { return max_age_ms_.has_value(); }
@@ -75,12 +75,12 @@ class Stream {
   // ---- the store ----
   void fetched(Fetched& page, Outlet& outlet);
   void store_moved(Outlet& outlet);
-  void write_offsets(Outlet& outlet) { offsets_.write(entry_.id, outlet); }
+  void write_offsets(Outlet& outlet) { offsets_.write(entry_->id, outlet); }
   bool used_since_last_asked() { return std::exchange(used_, false); }
   bool evict();
 
  private:
-  StoreId stored_id() const { return store_id(entry_.id); }
+  StoreId stored_id() const { return store_id(entry_->id); }
   void note_batch(Seq seq, Outlet& outlet);
   bool note_durable(const Outlet& outlet);
 
@@ -117,7 +117,7 @@ class Stream {
   void trim();
   void account();
 
-  const routing::QueueEntry& entry_;
+  const routing::QueueEntryPtr& entry_;
   const std::string& vhost_;
   const UnsentLimits limits_;
   Residents* const residents_;

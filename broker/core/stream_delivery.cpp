@@ -29,7 +29,7 @@ Overloaded(Cases...) -> Overloaded<Cases...>;
 std::optional<Refused> Stream::consume(const Consume& request) {
   if (exclusive_consumer_ || (request.exclusive && !consumers_.empty())) {
     return Refused{ReplyCode::AccessRefused,
-                   "queue '" + entry_.name + "' in vhost '" + vhost_ + "' in exclusive use"};
+                   "queue '" + entry_->name + "' in vhost '" + vhost_ + "' in exclusive use"};
   }
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<std::uint32_t>(readers_.size()));
@@ -112,8 +112,8 @@ void Stream::settle(const Settle& settle, Outlet& outlet) {
 
 void Stream::note_progress(StreamReader& reader, Outlet& outlet) {
   const StreamSubscription& wish = *reader.wish;
-  if (offsets_.note(entry_.id, wish.tag, reader.done_to(), wish.tracks.value_or(false), outlet))
-    outlet.before_commit(entry_.id);
+  if (offsets_.note(entry_->id, wish.tag, reader.done_to(), wish.tracks.value_or(false), outlet))
+    outlet.before_commit(entry_->id);
 }
 
 void Stream::set_prefetch(const SetPrefetch& change, Outlet& outlet) {
@@ -202,7 +202,7 @@ void Stream::hand_over(StreamReader& reader, const StreamStretch& found, Outlet&
   reader.unsettled.insert(found.seq, {});
   Delivery delivery;
   delivery.consumer = reader.ref;
-  delivery.queue = entry_.id;
+  delivery.queue = entry_->id;
   delivery.seq = found.seq;
   delivery.slot = reader.slot;
   delivery.shows_offset = true;

@@ -46,6 +46,13 @@ class BlockPublisherTest : public SessionFixture, public testing::WithParamInter
     return engines[1]->find_vhost("/")->topology->find_queue(name)->id;
   }
 
+  // What "q" would be with those arguments.
+  routing::QueueEntryPtr declared(const protocol::Table& arguments) {
+    routing::QueueEntry entry = *engines[1]->find_vhost("/")->topology->find_queue("q");
+    entry.arguments = arguments;
+    return std::make_shared<const routing::QueueEntry>(std::move(entry));
+  }
+
   void get(Session& session, bool no_ack = true) {
     protocol::BasicGet method;
     method.queue = "q";
@@ -252,14 +259,14 @@ TEST_P(BlockPublisherTest, PurgeDeletionAndAPolicyEndIt) {
   engines[1]->handle(ApplyPolicy{id("q"), policy}, 1);  // the smaller: still full
   exchange();
   EXPECT_TRUE(said(publisher).empty());
-  engines[1]->handle(ApplyPolicy{id("q"), nullptr, protocol::Table()}, 1);
+  engines[1]->handle(ApplyPolicy{id("q"), nullptr, declared({})}, 1);
   exchange();
   EXPECT_EQ(ready("q"), 3u);
   EXPECT_EQ(said(publisher), (Texts{"connection.unblocked", "basic.ack"}));
 
   protocol::Table arguments;
   arguments.add_int32("x-max-length", 3).add("x-overflow", "block-publisher");
-  engines[1]->handle(ApplyPolicy{id("q"), nullptr, arguments}, 1);
+  engines[1]->handle(ApplyPolicy{id("q"), nullptr, declared(arguments)}, 1);
   publish_and_wait();  // it is told by this one
   publish_and_wait();
   EXPECT_EQ(said(publisher), (Texts{"basic.ack", "connection.blocked"}));

@@ -71,7 +71,8 @@ class DelayedMessagesTest : public testing::Test, protected Outlet {
     fetches.clear();
     alarm = kNeverDue;
     residents.waiting.clear();
-    queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000}, &residents);
+    queue = std::make_unique<Queue>(std::make_shared<const routing::QueueEntry>(entry), "/",
+                                    UnsentLimits{1'000, 1'000'000}, &residents);
     persistence::Recovery recovery;
     recovery.head_bytes_max = 0;
     ASSERT_TRUE(store.recover(recovery).ok());

@@ -57,7 +57,7 @@ class EnginePagingTest : public testing::Test {
     entry.id = QueueId{id};
     entry.name = "q" + std::to_string(id);
     entry.durable = true;
-    engine->handle(CreateQueue{"/", entry}, 0);
+    engine->handle(CreateQueue{"/", std::make_shared<const routing::QueueEntry>(entry)}, 0);
   }
   void publish(std::uint64_t id, std::uint64_t count, bool persistent = true) {
     for (; count > 0; --count) engine->handle(Publish{QueueId{id}, message(persistent), {}, 0}, 0);

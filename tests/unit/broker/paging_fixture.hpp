@@ -65,7 +65,8 @@ class QueuePagingTest : public StoredQueueTest {
     entry.name = "q";
     entry.durable = durable_queue;
     entry.arguments = arguments;
-    queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000}, &residents);
+    queue = std::make_unique<Queue>(std::make_shared<const routing::QueueEntry>(entry), "/",
+                                    UnsentLimits{1'000, 1'000'000}, &residents);
   }
   void consume(char name, std::uint32_t prefetch = 0, bool no_ack = false) {
     Consume request;

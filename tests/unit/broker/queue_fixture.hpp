@@ -32,7 +32,8 @@ class QueueFixture : public testing::Test, protected Outlet {
     entry.id = kQueue;
     entry.name = "q";
     entry.arguments = arguments;
-    queue = std::make_unique<Queue>(std::move(entry), "/", UnsentLimits{}, residents);
+    queue = std::make_unique<Queue>(std::make_shared<const routing::QueueEntry>(entry), "/",
+                                    UnsentLimits{}, residents);
     queue->start(*this);
   }
 

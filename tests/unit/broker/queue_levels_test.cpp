@@ -141,7 +141,8 @@ class QueueLevelsTest : public StoredQueueTest {
       arguments.add_int32("x-max-priority", static_cast<std::int32_t>(*settings.max_priority));
     if (settings.type == QueueType::Quorum) arguments.add("x-queue-type", "quorum");
     entry.arguments = std::move(arguments);
-    queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000'000, 1'000'000'000}, &residents);
+    queue = std::make_unique<Queue>(std::make_shared<const routing::QueueEntry>(entry), "/",
+                                    UnsentLimits{1'000'000, 1'000'000'000}, &residents);
     alarm = kNeverDue;
     queue->apply(settings);
   }

@@ -60,7 +60,8 @@ class QueueLifeTest : public StoredQueueTest {
     entry.id = QueueId{1};
     entry.name = "q";
     entry.durable = true;
-    queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000}, &residents);
+    queue = std::make_unique<Queue>(std::make_shared<const routing::QueueEntry>(entry), "/",
+                                    UnsentLimits{1'000, 1'000'000}, &residents);
     alarm = kNeverDue;
     apply();
   }

@@ -407,7 +407,8 @@ TEST_F(QueuePagingTest, WithoutAStoreEverythingStaysInMemory) {
   routing::QueueEntry entry;
   entry.id = QueueId{1};
   entry.durable = true;
-  queue = std::make_unique<Queue>(entry, "/", UnsentLimits{1'000, 1'000'000});
+  queue = std::make_unique<Queue>(std::make_shared<const routing::QueueEntry>(entry), "/",
+                                  UnsentLimits{1'000, 1'000'000});
   publish(std::string(20, 'p'));
   consume('a');
   EXPECT_EQ(taken().size(), 20u);

@@ -55,12 +55,12 @@ class QueueTest : public testing::Test, protected Outlet {
   }
   std::vector<std::string> taken() { return std::exchange(delivered, {}); }
 
-  static routing::QueueEntry entry(bool auto_delete = false) {
+  static routing::QueueEntryPtr entry(bool auto_delete = false) {
     routing::QueueEntry entry;
     entry.id = QueueId{1};
     entry.name = "q";
     entry.auto_delete = auto_delete;
-    return entry;
+    return std::make_shared<const routing::QueueEntry>(std::move(entry));
   }
 
   using Texts = std::vector<std::string>;

@@ -69,7 +69,8 @@ class StreamFixture : public testing::Test, protected Outlet {
     entry.name = "s";
     entry.durable = true;
     entry.arguments = arguments;
-    queue = std::make_unique<Queue>(entry, "/", UnsentLimits{100'000, 100'000'000}, &residents);
+    queue = std::make_unique<Queue>(std::make_shared<const routing::QueueEntry>(entry), "/",
+                                    UnsentLimits{100'000, 100'000'000}, &residents);
   }
   // The process ends; what is durable is what the next one finds.
   void restart() {
