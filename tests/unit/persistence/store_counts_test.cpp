@@ -3,7 +3,9 @@
 // What durability costs, in flushes, bytes and rows: the promises of docs/architecture.md and
 // docs/decisions that a change could break without breaking anything else. Counts, never times.
 #include <algorithm>
+#include <fstream>
 #include <numeric>
+#include <string>
 
 #include "tests/unit/persistence/store_fixture.hpp"
 
@@ -24,6 +26,23 @@ std::uint64_t content_bytes(const WriteBatch& batch) {
   return bytes;
 }
 
+// Of the journal's files, what counts as this process's memory.
+std::uint64_t journal_bytes_resident() {
+  std::ifstream maps("/proc/self/smaps");
+  EXPECT_TRUE(maps.is_open());
+  bool in_journal = false;
+  std::uint64_t kilobytes = 0;
+  for (std::string line; std::getline(maps, line);) {
+    if (in_journal && line.starts_with("Rss:")) {
+      kilobytes += std::stoull(line.substr(4));
+      in_journal = false;
+    } else if (line.ends_with(".journal")) {
+      in_journal = true;
+    }
+  }
+  return kilobytes * kKiB;
+}
+
 TEST_F(StoreCountsTest, OneFlushMakesAllBatchesOfAGroupDurable) {
   std::vector<WriteBatch> batches;
   for (Seq seq = 1; seq <= 200; ++seq) batches.push_back(enqueues(seq, 1, 16));
@@ -42,6 +61,14 @@ TEST_F(StoreCountsTest, AtRestEachBatchTakesOneWriteAndOneFlush) {
   for (Seq seq = 2; seq <= 11; ++seq) commit_ok(enqueues(seq, 1, 16));
   EXPECT_EQ(files_.entry_writes() - writes, 10);
   EXPECT_EQ(files_.commit_syncs() - syncs, 10);
+}
+
+TEST_F(StoreCountsTest, WhatIsWrittenTakesNoMemoryUntilItIsRead) {
+  const std::uint64_t before = journal_bytes_resident();
+  for (Seq seq = 1; seq <= 100; ++seq) commit_ok(enqueues(seq, 1, 16));
+  EXPECT_EQ(journal_bytes_resident(), before);
+  EXPECT_EQ(held().size(), 100u);
+  EXPECT_GT(journal_bytes_resident(), before);
 }
 
 TEST_F(StoreCountsTest, WhatIsSettledWithinAGroupIsNeitherWrittenNorFlushed) {
