@@ -61,6 +61,7 @@ std::size_t Session::receive_frames(ByteView input) {
     }
     if (must_block(result.frame)) break;
     used += result.size;
+    ++frames_received_;
     on_frame(result.frame);
   }
   return used;

@@ -57,6 +57,7 @@ class Session {
   // from the peer may be read straight into it. Empty if there is none, or nobody keeps it.
   std::span<std::uint8_t> body_space();
   void body_arrived(std::size_t size);  // so many bytes of the space are filled
+  std::uint64_t frames_received() const { return frames_received_; }
   void heard() { heard_ = true; }       // bytes came in: the peer lives (C-069)
   bool wants_input() const;
   OutputBuffer& output() { return output_; }
@@ -263,6 +264,7 @@ class Session {
   bool heard_ = false;
   bool close_now_ = false;  // TCP closes as soon as the output is written
   bool released_ = false;   // no shard knows of this connection any more
+  std::uint64_t frames_received_ = 0;
   std::uint64_t appended_seen_ = 0;
   std::uint64_t consumed_seen_ = 0;
   unsigned silent_looks_ = 0;

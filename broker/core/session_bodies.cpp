@@ -63,6 +63,7 @@ void Session::end_body(std::uint8_t end) {
   const bool taken = body_taker(0) != nullptr;
   const OpenBody body = *open_body_;
   open_body_.reset();
+  ++frames_received_;
   if (end != protocol::kFrameEnd) {
     frame_error(protocol::bad_end_text(kBody, body.start, end));
   } else if (taken) {

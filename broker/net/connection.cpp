@@ -97,6 +97,7 @@ void Connection::on_readable() {
 }
 
 std::optional<Connection::Read> Connection::read() {
+  const std::uint64_t frames = session_->frames_received();
   auto body = pending_.empty() ? session_->body_space() : std::span<std::uint8_t>{};
   if (body.size() < kOwnReadMin) body = {};
   // A little that waits for the rest of its frame is read on behind; much stays where it is.
@@ -127,6 +128,7 @@ std::optional<Connection::Read> Connection::read() {
     std::copy(pending_.begin(), pending_.end(), buffer.begin());
     read.taken += feed(buffer.first(before + rest.size()));
   }
+  shard_.note_work(session_->frames_received() - frames);
   return read;
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/runtime/shard.hpp"
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -18,17 +16,6 @@ Millis monotonic_ms() {
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
-
-namespace {
-
-// What this thread has had of the processor.
-std::chrono::nanoseconds thread_time() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
-
-}  // namespace
 
 Shard::Shard(ShardId id, CoreOptions options, EngineWorld world, std::chrono::microseconds spin)
     : engine_(id, std::move(options), std::move(world)),
@@ -112,13 +99,13 @@ void Shard::run() {
 // Runs the first handler that is ready.
 void Shard::wait_for_work() {
   if (spin_.due()) {
-    if (context_.poll_one() > 0) return spin_.ended(true);
-    const auto end = std::chrono::steady_clock::now() + spin_.budget(thread_time());
+    const auto now = std::chrono::steady_clock::now();
+    const auto end = now + spin_.budget(now);
     bool found = false;
     do {
       found = context_.poll_one() > 0;
     } while (!found && std::chrono::steady_clock::now() < end);
-    spin_.ended(found, thread_time());
+    spin_.ended(found);
     if (found) return;
   }
   context_.run_one();
@@ -131,6 +118,7 @@ void Shard::before_input() {
 
 void Shard::read_mail() {
   for (Mailbox::Batch& batch : mailbox_.take()) {
+    note_work(batch.messages.size());
     for (ShardMessage& message : batch.messages) engine_.handle(std::move(message), batch.from);
   }
 }

@@ -63,6 +63,7 @@ class Shard {
   // Before anything from a socket is looked at: the clock, and what other shards have sent before
   // the client could act.
   void before_input();
+  void note_work(std::size_t frames) { spin_.note_work(frames); }
   void forget(ConnectionId id);
 
  private:
