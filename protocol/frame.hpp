@@ -35,8 +35,8 @@ enum class FrameStatus {
   Incomplete,  // more bytes are needed; nothing is wrong so far. `size` is what the whole frame
                // will take and `frame` has type and channel, or `size` is 0: not even its header is
                // there
-  TooLarge,  // 501, C-078
-  BadEnd,    // 501, C-079
+  TooLarge,    // 501, C-078
+  BadEnd,      // 501, C-079
 };
 
 struct FrameResult {

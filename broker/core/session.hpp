@@ -58,7 +58,7 @@ class Session {
   std::span<std::uint8_t> body_space();
   void body_arrived(std::size_t size);  // so many bytes of the space are filled
   std::uint64_t frames_received() const { return frames_received_; }
-  void heard() { heard_ = true; }       // bytes came in: the peer lives (C-069)
+  void heard() { heard_ = true; }  // bytes came in: the peer lives (C-069)
   bool wants_input() const;
   OutputBuffer& output() { return output_; }
   void flushed();            // the kernel has taken some of the output
