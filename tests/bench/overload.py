@@ -143,8 +143,9 @@ def arguments():
     parser.add_argument("--size", type=int, default=1024, help="of bodies, in bytes (1024)")
     parser.add_argument("--publishers", type=int, default=8,
                         help="for the capacity; three times as many for the overload (8)")
-    parser.add_argument("--window", type=int, default=1000,
-                        help="unconfirmed messages per publisher at most (1000)")
+    parser.add_argument("--window", type=int, default=100,
+                        help="unconfirmed messages per publisher at most (100): what is under way "
+                             "waits for its own kind, whatever the broker does")
     parser.add_argument("--consume", type=float, default=0.25,
                         help="what consumers take meanwhile, as a share of the capacity (0.25)")
     parser.add_argument("--memory-max", type=float, default=512,
