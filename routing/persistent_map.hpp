@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "routing/ref.hpp"
+#include "routing/word_bytes.hpp"
 
 namespace harrier::routing {
 
@@ -122,10 +123,8 @@ class PersistentMap {
   static constexpr unsigned kWays = 1U << kBitsPerLevel;
   static constexpr unsigned kLeafMax = 16;  // then it is split
   static constexpr unsigned kJoinMax = 8;   // neighbours that hold so few together become one
-  static constexpr unsigned kTagsPerWord = sizeof(std::uint64_t);
   static_assert(sizeof(Entry) % sizeof(void*) == 0 && alignof(Entry) <= alignof(void*));
   static_assert(sizeof(Bits) * 8 == kWays);
-  static_assert(std::endian::native == std::endian::little, "tags are compared eight at a time");
 
   // A leaf is followed by its tags, padded to whole words, and its entries, in no order. It is
   // never empty.
@@ -166,7 +165,7 @@ class PersistentMap {
     return static_cast<unsigned>(((bits + (bits >> 4)) & kAll / 17) * (kAll / 255) >> (kWays - 8));
   }
   static std::size_t tags_size(std::size_t count) {
-    return (count + kTagsPerWord - 1) / kTagsPerWord * kTagsPerWord;
+    return (count + kWordBytes - 1) / kWordBytes * kWordBytes;
   }
   static std::uint8_t tag(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 56); }
   static unsigned way(std::uint64_t hash, unsigned shift) {
@@ -211,17 +210,13 @@ class PersistentMap {
   template <class Matches>
   static const Entry* find_in(const Node* leaf, std::uint64_t hash, const Matches& matches) {
     if (leaf == nullptr) return nullptr;
-    constexpr std::uint64_t kLow = 0x0101010101010101;
-    constexpr std::uint64_t kHigh = 0x8080808080808080;
     const unsigned count = leaf->count;
     const Entry* entries = leaf->entries();
-    for (unsigned begin = 0; begin < count; begin += kTagsPerWord) {
-      std::uint64_t tags = 0;
-      std::memcpy(&tags, leaf->tags() + begin, sizeof tags);
-      tags ^= kLow * tag(hash);
-      // Bytes that are zero, and perhaps some behind them: `matches` is the one to say.
-      for (std::uint64_t hits = (tags - kLow) & ~tags & kHigh; hits != 0; hits &= hits - 1) {
-        const unsigned i = begin + static_cast<unsigned>(std::countr_zero(hits)) / 8;
+    for (unsigned begin = 0; begin < count; begin += kWordBytes) {
+      const std::uint64_t tags = load_word(leaf->tags() + begin);
+      // `matches` is the one to say.
+      for (std::uint64_t hits = bytes_equal_to(tag(hash), tags); hits != 0; hits &= hits - 1) {
+        const unsigned i = begin + byte_of(hits);
         if (i < count && matches(entries[i])) return entries + i;
       }
     }

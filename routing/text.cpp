@@ -7,8 +7,7 @@
 namespace harrier::routing {
 
 Ref<Text> Text::make(std::string_view text) {
-  constexpr std::size_t kWord = sizeof(std::uint64_t);
-  const std::size_t padded = (text.size() + kWord - 1) / kWord * kWord;
+  const std::size_t padded = (text.size() + kWordBytes - 1) / kWordBytes * kWordBytes;
   void* block = ::operator new(sizeof(Text) + padded);
   Text* made = new (block) Text(static_cast<std::uint32_t>(text.size()));
   char* bytes = reinterpret_cast<char*>(made + 1);

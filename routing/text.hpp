@@ -7,13 +7,13 @@
 // look-ups among the colliding keys, never wrong ones.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 
 #include "routing/ref.hpp"
+#include "routing/word_bytes.hpp"
 
 namespace harrier::routing {
 
@@ -25,11 +25,7 @@ class Text : public RefCounted {
   std::string_view view() const { return {reinterpret_cast<const char*>(this + 1), size_}; }
   std::uint32_t size() const { return size_; }
   // The first 8 bytes as load_bytes() has them. Precondition: the text is not empty.
-  std::uint64_t head() const {
-    std::uint64_t bytes = 0;
-    std::memcpy(&bytes, this + 1, sizeof bytes);
-    return bytes;
-  }
+  std::uint64_t head() const { return load_word(this + 1); }
 
  private:
   explicit Text(std::uint32_t size) : size_(size) {}
@@ -48,11 +44,10 @@ constexpr std::uint64_t hash_id(std::uint64_t id) {
 // The first `size` bytes, at most 8, as a number: the first is the lowest, and what is missing 0.
 // With loads of fixed sizes, which are instructions; a copy of `size` bytes would be a call.
 inline std::uint64_t load_bytes(const char* at, std::size_t size) {
-  static_assert(std::endian::native == std::endian::little);
   constexpr std::size_t kHalf = sizeof(std::uint32_t);
   std::uint64_t bytes = 0;
-  if (size == sizeof bytes) {
-    std::memcpy(&bytes, at, sizeof bytes);
+  if (size == kWordBytes) {
+    bytes = load_word(at);
   } else if (size >= kHalf) {
     std::uint32_t first = 0;
     std::uint32_t last = 0;
@@ -71,17 +66,14 @@ inline std::uint64_t load_bytes(const char* at, std::size_t size) {
 inline constexpr std::uint64_t kHashMultiplier = 0x9fb21c651e98df25;
 
 inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) {
-  constexpr std::uint64_t kMultiplier = kHashMultiplier;
-  std::uint64_t hash = (seed ^ text.size()) * kMultiplier;
+  std::uint64_t hash = (seed ^ text.size()) * kHashMultiplier;
   const char* at = text.data();
   std::size_t left = text.size();
-  for (; left >= sizeof hash; at += sizeof hash, left -= sizeof hash) {
-    std::uint64_t chunk = 0;
-    std::memcpy(&chunk, at, sizeof chunk);
-    hash = (hash ^ chunk) * kMultiplier;
+  for (; left >= kWordBytes; at += kWordBytes, left -= kWordBytes) {
+    hash = (hash ^ load_word(at)) * kHashMultiplier;
     hash ^= hash >> 29;
   }
-  if (left > 0) hash = (hash ^ load_bytes(at, left)) * kMultiplier;
+  if (left > 0) hash = (hash ^ load_bytes(at, left)) * kHashMultiplier;
   return hash_id(hash);
 }
 

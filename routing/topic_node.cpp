@@ -2,8 +2,6 @@
 #include "routing/topic_node.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <new>
 
 namespace harrier::routing {
@@ -20,21 +18,10 @@ const Text* hash_word() {
 
 namespace {
 
-constexpr std::size_t kWord = sizeof(std::uint64_t);
-
-std::uint64_t load_word(const char* at) {
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, at, kWord);
-  return bytes;
-}
-
 // How many of 8 bytes lie before the first '.'; 8 if there is none.
 std::size_t bytes_before_dot(std::uint64_t bytes) {
-  constexpr std::uint64_t kLow = 0x0101010101010101;
-  constexpr std::uint64_t kHigh = 0x8080808080808080;
-  const std::uint64_t dots = bytes ^ kLow * '.';
-  const std::uint64_t found = (dots - kLow) & ~dots & kHigh;  // the lowest is never wrong
-  return found == 0 ? kWord : static_cast<std::size_t>(std::countr_zero(found)) / 8;
+  const std::uint64_t dots = bytes_equal_to('.', bytes);
+  return dots == 0 ? kWordBytes : byte_of(dots);
 }
 
 }  // namespace
@@ -43,7 +30,7 @@ void KeyWord::read(const char* begin) {
   begin_ = begin;
   head_ = load_word(begin);
   size_ = bytes_before_dot(head_);
-  if (size_ < kWord) {
+  if (size_ < kWordBytes) {
     head_ &= (std::uint64_t{1} << 8 * size_) - 1;
     hash_ = hash_loaded(head_, size_);
   } else {
@@ -52,10 +39,10 @@ void KeyWord::read(const char* begin) {
 }
 
 void KeyWord::measure_long() {
-  for (std::size_t more = kWord; more == kWord; size_ += more) {
+  for (std::size_t more = kWordBytes; more == kWordBytes; size_ += more) {
     more = bytes_before_dot(load_word(begin_ + size_));
   }
-  if (size_ <= kLoadedMax) tail_ = load_bytes(begin_ + kWord, size_ - kWord);
+  if (size_ <= kLoadedMax) tail_ = load_bytes(begin_ + kWordBytes, size_ - kWordBytes);
   hash_ = hash_text(text());
 }
 
