@@ -39,9 +39,8 @@ void Queue::release_delayed(Outlet& outlet) {
   if (tight && delayed_->head_is_away()) residents_->wanted = true;
   if (const auto request = delayed_->next_fetch(outlet)) {
     outlet.fetch(delayed_->part(), *request);
-  } else if (!more && delayed_->awaits_durable(outlet) && !is_waiting_) {
-    is_waiting_ = true;
-    residents_->waiting.push_back(id_);
+  } else if (!more && delayed_->awaits_durable(outlet)) {
+    residents_->wait(id_, is_waiting_);
   }
 }
 

@@ -25,10 +25,7 @@ void Queue::copy_settled(std::uint32_t handover, Outlet& outlet) {
 }
 
 void Queue::serve_history(Outlet& outlet) {
-  if (history_->serve(next_seq_, outlet) && !is_waiting_) {
-    is_waiting_ = true;
-    residents_->waiting.push_back(id_);
-  }
+  if (history_->serve(next_seq_, outlet)) residents_->wait(id_, is_waiting_);
   wake_for_history(outlet);
 }
 

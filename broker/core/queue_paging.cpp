@@ -140,9 +140,8 @@ bool Queue::refill(Lane& lane, bool head_is_wanted, Outlet& outlet) {
   const auto request = backlog.next_fetch(wanted_bytes, next_seq_, outlet.durable_through());
   if (request) {
     outlet.fetch(lane.part, *request);
-  } else if (!is_waiting_) {
-    is_waiting_ = true;
-    residents_->waiting.push_back(id_);
+  } else {
+    residents_->wait(id_, is_waiting_);
   }
   return false;
 }

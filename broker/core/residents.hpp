@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <list>
+#include <utility>
 #include <vector>
 
 #include "broker/core/ids.hpp"
@@ -26,6 +27,11 @@ struct Residents {
   std::list<QueueId> unstored;
   // Queues whose next message is on its way to the store and can't be fetched before it is there.
   std::vector<QueueId> waiting;
+
+  // Lists a queue as waiting, once; `is_waiting` is its own note of that.
+  void wait(QueueId queue, bool& is_waiting) {
+    if (!std::exchange(is_waiting, true)) waiting.push_back(queue);
+  }
 
   bool full() const { return bytes >= bytes_max; }
   std::uint64_t left() const { return full() ? 0 : bytes_max - bytes; }

@@ -66,7 +66,7 @@ void Stream::publish(MessagePtr message, Outlet& outlet) {
 void Stream::note_batch(Seq seq, Outlet& outlet) {
   if (residents_ == nullptr || outlet.current_batch() <= outlet.durable_through()) return;
   open_.add(outlet.current_batch(), seq);
-  if (!std::exchange(is_waiting_, true)) residents_->waiting.push_back(entry_->id);
+  residents_->wait(entry_->id, is_waiting_);
 }
 
 // True if there is more than before.
@@ -79,10 +79,7 @@ bool Stream::note_durable(const Outlet& outlet) {
 void Stream::store_moved(Outlet& outlet) {
   is_waiting_ = false;
   const bool more = note_durable(outlet);
-  if (!open_.empty()) {
-    is_waiting_ = true;
-    residents_->waiting.push_back(entry_->id);
-  }
+  if (!open_.empty()) residents_->wait(entry_->id, is_waiting_);
   if (!more) return;
   if (limited()) retain(outlet);
   deliver(outlet);
