@@ -128,10 +128,10 @@ Status Checkpointer::checkpoint(bool clean) {
     garbage_left_ = garbage_left_ || writer_->garbage_left();
   }
   writer_.reset();
+  covered_bytes_.store(0, std::memory_order_relaxed);  // all of it counts now, or nothing
   if (!status.ok()) return status;
   meta_ = meta;
   if (delta == nullptr) return {};
-  covered_bytes_.store(0, std::memory_order_relaxed);
   layers_.thaw();
   status = journal_.release(through);
   HARRIER_CRASH_POINT("checkpoint-release");
@@ -144,7 +144,6 @@ Status Checkpointer::checkpoint(bool clean) {
 // What is new comes before what goes, so that a content that both refer to stays. Queues by id, so
 // that the rows come in the order of their keys.
 Status Checkpointer::write(const Delta& delta) {
-  covered_bytes_.store(0, std::memory_order_relaxed);  // of one that met a full disk
   contents_put_.clear();
   spent_bytes_ = 0;
   put_bytes_ = 0;
