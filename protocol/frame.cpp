@@ -6,12 +6,10 @@
 namespace harrier::protocol {
 namespace {
 
-constexpr std::size_t kSnippetSize = 16;
-
 std::string snippet(ByteView payload) {
-  const bool whole = payload.size() <= kSnippetSize;
+  const bool whole = payload.size() <= kQuotedMax;
   return (whole ? "all octets = " : "first 16 octets = ") +
-         octets_text(whole ? payload : payload.first(kSnippetSize));
+         octets_text(whole ? payload : payload.first(kQuotedMax));
 }
 
 }  // namespace

@@ -55,7 +55,11 @@ FrameResult read_frame(ByteView buffer, std::size_t payload_max);
 // frame.
 std::string frame_error_text(ByteView buffer, FrameStatus status, std::size_t frame_max);
 
-// The same for a frame that ended with `end`; `start` is its payload, or 17 octets of it at least.
+// Of a payload that is longer than this, so many octets are quoted.
+inline constexpr std::size_t kQuotedMax = 16;
+
+// The same for a frame that ended with `end`; `start` is its payload, or more than kQuotedMax of
+// it.
 std::string bad_end_text(std::uint8_t type, ByteView start, std::uint8_t end);
 
 // The same for a frame whose payload cannot be what its type says.

@@ -235,8 +235,8 @@ class Session {
   // A body frame of which only a part has come: large ones are taken in pieces.
   struct OpenBody {
     std::uint16_t channel = 0;
-    std::size_t left = 0;                  // of its payload
-    std::array<std::uint8_t, 17> start{};  // what an error would quote of it
+    std::size_t left = 0;                                        // of its payload
+    std::array<std::uint8_t, protocol::kQuotedMax + 1> start{};  // an error would quote it
   };
   std::optional<OpenBody> open_body_;
 
