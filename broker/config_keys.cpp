@@ -310,8 +310,9 @@ std::vector<ConfigKey> general_keys() {
           [](auto& c) -> auto& { return c.shards; }),
       integer_key(
           "spin_us", 0, 1'000,
-          "Microseconds that a shard looks for more work before it sleeps, at most and as long as "
-          "that pays; 0: never. Not in force on a machine with one core.",
+          "Microseconds, at most, that a shard looks for more work before it sleeps, as long as "
+          "that "
+          "pays; 0: never. Not in force on a machine with one core.",
           [](auto& c) -> auto& { return c.spin_us; }),
       texts_key(
           "vhosts", "names", false, "The virtual hosts.",

@@ -41,6 +41,7 @@ class Connection final : public Link, public std::enable_shared_from_this<Connec
     bool more = false;  // there may be more at once
   };
   std::optional<Read> read();  // nothing: the peer is gone
+  // These return how much has been used; the rest is pending.
   std::size_t feed(protocol::ByteView bytes);
   std::size_t feed_pending();
   void shrink_pending();

@@ -55,9 +55,9 @@ class Spin {
   const Duration longest_;
   unsigned skips_ = 0;
   unsigned skips_left_ = 0;
-  std::uint64_t work_ = 0;  // since then
   Time counted_since_{};
-  std::int64_t work_per_ms_ = 0;
+  std::uint64_t work_ = 0;        // since then
+  std::int64_t work_per_ms_ = 0;  // before that
 };
 
 }  // namespace harrier::broker
